@@ -53,7 +53,8 @@ class InputTopic(Section):
 
     name: str | None = None
     map: dict[str, str] = Field(default_factory=dict)
-    """Our field to their column, dots for nesting, ``=value`` for a constant: ``{item = "line.sku", action = "=purchase"}``"""
+    """Our field to their column, dots for nesting, ``=value`` for a constant:
+    ``{item = "line.sku", action = "=purchase"}``."""
 
 
 class TopicsConfig(Section):
