@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from divrec.errors import DivrecError
+from streams.leaving import EXIT_CONFIG, EXIT_ENCODER, EXIT_SNAPSHOT
 
 LOG_BYTES = 8_388_608
 """A log file of this size is moved aside, over the one moved before."""
@@ -18,8 +19,8 @@ QUICK_DEATH_S = 10.0
 """A child that dies before it was ready or less than this after died quickly: so often in a row, and it is given up."""
 BACK_OFF_S = 0.25
 """Before the first restart; doubled by every further quick death."""
-EXIT_CONFIG = 78
-"""A child that ends with this status (EX_CONFIG) would fail the same way again: it is given up at once."""
+HOPELESS = frozenset({EXIT_CONFIG, EXIT_ENCODER, EXIT_SNAPSHOT})
+"""A child that ends with one of these would fail the same way again: it is given up at once."""
 
 # Linux kills the child as soon as the thread that started it ends, in whatever way. A launcher and no preexec_fn, which
 # would run Python in the fork of a process with threads. Other systems lack the call: there only an orderly end holds.
@@ -156,7 +157,7 @@ class KeptChild:
         quick = not self.ready or now - self._ready_at < QUICK_DEATH_S
         self._quick_deaths = self._quick_deaths + 1 if quick else 1
         self.ready = False
-        if self.child.status == EXIT_CONFIG:
+        if self.child.status in HOPELESS:
             raise StackError(self.child.obituary("another start would fail the same way"))
         if self._quick_deaths >= QUICK_DEATHS:
             raise StackError(self.child.obituary(f"{QUICK_DEATHS} times in a row"))
