@@ -34,6 +34,8 @@ class Log:
         for source in self.sources:
             source.check()
         self.progress = progress
+        self.events_read = 0
+        """Events that the latest ``events()`` has read: all of them, once its first one has come."""
         self._feedback = feedback
         self._rejects = Rejects(rejects)
         self._run = run
@@ -61,7 +63,10 @@ class Log:
 
         The first one comes after everything has been read. Memory is bounded: see ``by_time``.
         """
-        return by_time(self._unordered(), self._run)
+        return by_time(self._unordered(), self._run, self._count)
+
+    def _count(self, read: int) -> None:
+        self.events_read = read
 
     def _unordered(self) -> Iterator[Event]:
         for source in self.sources:

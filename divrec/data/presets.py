@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +15,9 @@ from divrec.errors import ConfigError
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a known log: the pattern of its name (without ``.gz``) and how its rows are read."""
+    """One file of a known log: the patterns of its name (without ``.gz``) and how its rows are read."""
 
-    pattern: str
+    names: tuple[str, ...]
     holds: Literal["items", "events"]
     columns: dict[str, str] = field(default_factory=dict)
     separator: str = "|"
@@ -45,14 +46,18 @@ def _amazon_price(row: Row) -> Row:
 PRESETS: dict[str, tuple[Part, ...]] = {
     "movielens": (
         Part(
-            r"(.+_)?ratings\.csv",
+            ("ratings.csv", "*_ratings.csv"),
             "events",
             {"user": "userId", "item": "movieId", "rating": "rating", "ts": "timestamp"},
             rating_scale=(0.5, 5.0),
         ),
-        Part(r"(.+_)?tags\.csv", "events", {"user": "userId", "item": "movieId", "text": "tag", "ts": "timestamp"}),
         Part(
-            r"(.+_)?movies\.csv",
+            ("tags.csv", "*_tags.csv"),
+            "events",
+            {"user": "userId", "item": "movieId", "text": "tag", "ts": "timestamp"},
+        ),
+        Part(
+            ("movies.csv", "*_movies.csv"),
             "items",
             {"item": "movieId", "title": "title", "categories": "genres"},
             clean=_nothing("genres", "(no genres listed)"),
@@ -60,13 +65,13 @@ PRESETS: dict[str, tuple[Part, ...]] = {
     ),
     "ml-100k": (
         Part(
-            r".*inter(\.tsv)?",
+            ("*.inter", "*inter.tsv"),
             "events",
             {"user": "user_id", "item": "item_id", "rating": "rating", "ts": "timestamp"},
             rating_scale=(1.0, 5.0),
         ),
         Part(
-            r".*item(\.tsv)?",
+            ("*.item", "*item.tsv"),
             "items",
             {"item": "item_id", "title": "movie_title", "categories": "class"},
             separator=" ",
@@ -75,7 +80,7 @@ PRESETS: dict[str, tuple[Part, ...]] = {
     ),
     "amazon-reviews": (
         Part(
-            r"(.+_)?meta_.+\.jsonl?",
+            ("meta_*.json", "meta_*.jsonl", "*_meta_*.json", "*_meta_*.jsonl"),
             "items",
             {
                 **{"item": "asin", "title": "title", "description": "description", "categories": "category"},
@@ -84,7 +89,7 @@ PRESETS: dict[str, tuple[Part, ...]] = {
             clean=_amazon_price,
         ),
         Part(
-            r".+\.jsonl?",
+            ("*.json", "*.jsonl"),
             "events",
             {
                 **{"user": "reviewerID", "item": "asin", "ts": "unixReviewTime", "rating": "overall"},
@@ -114,7 +119,7 @@ def preset_sources(name: str, paths: Iterable[Path], feedback: FeedbackConfig) -
         if not known:
             raise ConfigError(
                 f"preset {name}: {path} is not, and holds no, file of this log; "
-                f"expected names like {', '.join(part.pattern for part in parts)}"
+                f"expected names like {', '.join(name for part in parts for name in part.names)}"
             )
         sources += known
     return sources
@@ -132,7 +137,7 @@ def _files(path: Path) -> Iterator[Path]:
 def _source(parts: Iterable[Part], path: Path, feedback: FeedbackConfig) -> Source | None:
     name = path.name.removesuffix(".gz")
     for part in parts:
-        if re.fullmatch(part.pattern, name):
+        if any(fnmatchcase(name, pattern) for pattern in part.names):
             mapping = Mapping(part.columns, feedback, part.separator, part.rating_scale)
             return Source(path, part.holds, mapping, part.clean)
     return None

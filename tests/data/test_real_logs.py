@@ -20,6 +20,7 @@ def everything(log: Log) -> tuple[list[Item], list[Event]]:
     times = [event.ts for event in events]
     assert times == sorted(times)
     assert times[0] > 0
+    assert log.events_read == len(events)
     return items, events
 
 
