@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from streams.codec import Message, now_ms
 from streams.leaving import EXIT_CRASHED, leave
@@ -31,6 +31,8 @@ class Acks:
         self._app = app
         self._open: dict[tuple[str, int], deque[Any]] = {}
         self._done: dict[tuple[str, int], set[int]] = {}
+        self.turn = 0
+        """Counts the calls of ``abandon``."""
 
     def __len__(self) -> int:
         """Messages taken and not yet acknowledged."""
@@ -69,6 +71,7 @@ class Acks:
                 self._app.consumer.unacked.discard(raw)
         self._open.clear()
         self._done.clear()
+        self.turn += 1
 
 
 def batches(app: App, topics: Sequence[str], process: Callable[[list[Message]], Awaitable[None]], size: int) -> None:
@@ -78,15 +81,15 @@ def batches(app: App, topics: Sequence[str], process: Callable[[list[Message]], 
     and a rebalance or the end of the worker waits for it.
     """
 
-    async def take(batch: list[Message], acks: Acks) -> None:
+    async def take(batch: list[Message]) -> None:
         await process(batch)
         acks.done(batch)
 
-    intake(app, topics, take, size)
+    acks = intake(app, topics, take, size)
 
 
-def intake(app: App, topics: Sequence[str], take: Callable[[list[Message], Acks], Awaitable[None]], size: int) -> None:
-    """Like ``batches``, for work that is done later: ``take`` says itself, by ``Acks.done``, what is.
+def intake(app: App, topics: Sequence[str], take: Callable[[list[Message]], Awaitable[None]], size: int) -> Acks:
+    """Like ``batches``, for work that is done later: call ``done`` of what this returns for messages that are.
 
     While ``take`` waits, nothing more is read. Whoever keeps messages beyond the call must add a function to
     ``app.releases`` that ends the work on them and calls ``Acks.abandon``: a rebalance waits for it.
@@ -99,28 +102,32 @@ def intake(app: App, topics: Sequence[str], take: Callable[[list[Message], Acks]
         stream.enable_acks = False
         try:
             async for event in stream.events():
-                await take([acks.take(raw) for raw in await _fill(app, stream, event.message, size)], acks)
+                turn = acks.turn
+                batch = await _fill(app, acks, stream.channel.queue, event.message, size)
+                if turn == acks.turn:
+                    await take(batch)
         except asyncio.CancelledError:
             if app.should_stop:
                 raise
-            fail("was cancelled")
+            fail(f"reading {topics[0]} was cancelled")
         except Exception as error:
-            fail(f"raised {type(error).__name__}")
+            fail(f"processing {', '.join(topics)} raised {type(error).__name__}")
 
-    def fail(what: str) -> None:
-        log.critical(
-            "processing %s %s: the worker ends, nothing is acknowledged", ", ".join(topics), what, exc_info=True
-        )
-        leave(EXIT_CRASHED)
+    return acks
 
 
-async def _fill(app: App, stream: Any, first: Any, size: int) -> list[Any]:
+def fail(what: str) -> NoReturn:
+    """End the process because of the exception that is being handled."""
+    log.critical("%s: the worker ends, nothing is acknowledged", what, exc_info=True)
+    leave(EXIT_CRASHED)
+
+
+async def _fill(app: App, acks: Acks, queue: Any, first: Any, size: int) -> list[Message]:
     """``first`` and what else is there, without waiting for more.
 
     To wait for the next message while some are held would be a deadlock in a rebalance.
     """
-    queue = stream.channel.queue
-    batch, turns = [first], 0
+    batch, turns = [acks.take(first)], 0
     while len(batch) < size and turns < _PATIENCE:
         if queue.empty():
             turns += 1
@@ -132,5 +139,5 @@ async def _fill(app: App, stream: Any, first: Any, size: int) -> list[Any]:
             continue  # from before a rebalance: its owner reads it again
         raw.tracked = True
         app.consumer.track_message(raw)
-        batch.append(raw)
+        batch.append(acks.take(raw))
     return batch
