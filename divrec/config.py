@@ -101,7 +101,7 @@ class ProfileConfig(Section):
 
 class ModelConfig(Section):
     max_items: Positive = 1_000_000
-    neighbours: Annotated[int, Field(gt=0, le=1024)] = 128
+    neighbours: Annotated[int, Field(gt=0, le=1024)] = 256
     """Item-item neighbours kept per item."""
     transitions: Annotated[int, Field(gt=0, le=1024)] = 64
     """Next items kept per item."""

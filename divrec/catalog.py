@@ -1,0 +1,201 @@
+"""The catalogue: items and their vectors, replicated from the compacted topics.
+
+Vectors of one text model sit in a narrow cone, so for comparing them the catalogue keeps them *centred*: minus the
+mean over the catalogue, unit length again. Cosines then spread over [-1, 1].
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from divrec.events import Item
+from divrec.items import ItemIndex, grown, hash64
+from divrec.retrieve.nearest import OVERSAMPLING, Codes, Ids, Vectors, cosines, encode_code, nearest_codes
+
+CENTRED_UNTIL = 65_536
+"""The centre is taken anew whenever the number of vectors has doubled, until there are this many."""
+NEWEST = 64
+"""Items in the list of the newest."""
+WITHDRAWN_PER_ITEM = 4
+"""Withdrawals remembered, in multiples of ``max_items``."""
+
+
+class Catalog:
+    """Items by index: what they are, whether they may be shown, and their vectors.
+
+    A withdrawn item leaves the catalogue, but its hash is remembered: interactions may still bring it to the model,
+    and it must not come back from there.
+    """
+
+    def __init__(self, items: ItemIndex, max_items: int) -> None:
+        self.items = items
+        self.max_items = max_items
+        self.model = ""
+        """Name of the text model whose vectors are held."""
+        self.dimensions = 0
+        self.refused = 0
+        """Items not taken because the catalogue was full."""
+        self.descriptions: list[Item | None] = []
+        self.hidden: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
+        """Withdrawn: never in a slate."""
+        self.listed: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self.ts: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self.has_vector: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self.vectors: Vectors = np.zeros((0, 0), np.float32)
+        """Centred unit vectors, float32[capacity, d]; zero where there is none."""
+        self.centre: Vectors = np.zeros(0, np.float32)
+        self._raw: npt.NDArray[np.float16] = np.zeros((0, 0), np.float16)
+        self._codes: Codes = np.zeros((0, 0), np.uint64)
+        self._vectors_held = 0
+        self._recentre_at = 2
+        self._withdrawn: set[int] = set()
+        self._count = 0
+        self._newest: Ids | None = None
+        items.attach(self)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def resize(self, capacity: int) -> None:
+        self.descriptions.extend([None] * (capacity - len(self.descriptions)))
+        self.hidden = grown(self.hidden, capacity)
+        self.listed = grown(self.listed, capacity)
+        self.ts = grown(self.ts, capacity)
+        self.has_vector = grown(self.has_vector, capacity)
+        self.vectors = grown(self.vectors, capacity)
+        self._raw = grown(self._raw, capacity)
+        self._codes = grown(self._codes, capacity)
+
+    def clear(self, index: int) -> None:
+        self.descriptions[index] = None
+        self.hidden[index] = self.listed[index] = False
+        self.ts[index] = 0
+        self._drop_vector(index)
+
+    def holds(self, index: int) -> bool:
+        return bool(self.listed[index])
+
+    def entered(self, index: int, item_id: str) -> None:
+        """Called for each new index: an item known as withdrawn is hidden from the start."""
+        if self._withdrawn and hash64(item_id) in self._withdrawn:
+            self.hidden[index] = True
+
+    def put(self, item: Item) -> None:
+        """List ``item``, or withdraw it if it is not available."""
+        if not item.available:
+            self._withdraw(item.item_id)
+            return
+        known = self.items.get(item.item_id)
+        if (known < 0 or not self.listed[known]) and self._count >= self.max_items:
+            self.refused += 1
+            return
+        self._withdrawn.discard(hash64(item.item_id))
+        index = self.items.add(item.item_id)
+        self._count += not self.listed[index]
+        self.listed[index] = True
+        self.hidden[index] = False
+        self.descriptions[index] = item
+        self.ts[index] = item.ts
+        self._newest = None
+
+    def _withdraw(self, item_id: str) -> None:
+        if len(self._withdrawn) < WITHDRAWN_PER_ITEM * self.max_items:
+            self._withdrawn.add(hash64(item_id))
+        index = self.items.get(item_id)
+        if index < 0:
+            return
+        self._count -= bool(self.listed[index])
+        self.listed[index] = False
+        self.descriptions[index] = None
+        self.hidden[index] = True
+        self._drop_vector(index)
+        self._newest = None
+        self.items.release_if_unused(index)
+
+    def put_vector(self, item_id: str, vector: Vectors) -> None:
+        """Take the unit ``vector[d]`` of an item; vectors of withdrawn items are not kept."""
+        if hash64(item_id) in self._withdrawn:
+            return
+        index = self.items.get(item_id)
+        if index < 0:
+            if len(self.items) >= 2 * self.max_items:
+                self.refused += 1
+                return
+            index = self.items.add(item_id)
+        if not self.dimensions:
+            self._shape(len(vector))
+        self._vectors_held += not self.has_vector[index]
+        self.has_vector[index] = True
+        self._raw[index] = vector
+        self._place(index)
+        if self._vectors_held >= self._recentre_at and self._vectors_held <= CENTRED_UNTIL:
+            self._recentre()
+
+    def drop_vector(self, item_id: str) -> None:
+        index = self.items.get(item_id)
+        if index >= 0:
+            self._drop_vector(index)
+
+    def _drop_vector(self, index: int) -> None:
+        if self.has_vector[index]:
+            self._vectors_held -= 1
+            self.has_vector[index] = False
+            self.vectors[index] = 0.0
+
+    def _shape(self, dimensions: int) -> None:
+        capacity = len(self.hidden)
+        self.dimensions = dimensions
+        self.vectors = np.zeros((capacity, dimensions), np.float32)
+        self._raw = np.zeros((capacity, dimensions), np.float16)
+        self._codes = np.zeros((capacity, (dimensions + 63) // 64), np.uint64)
+        self.centre = np.zeros(dimensions, np.float32)
+
+    def _place(self, index: int) -> None:
+        self.vectors[index] = self.centred(self._raw[index].astype(np.float32))
+        encode_code(self.vectors[index], self._codes[index])
+
+    def _recentre(self) -> None:
+        held = np.flatnonzero(self.has_vector)
+        self.centre = self._raw[held].mean(axis=0, dtype=np.float32)
+        for index in held:
+            self._place(int(index))
+        self._recentre_at = 2 * self._vectors_held
+
+    def centred(self, vector: Vectors) -> Vectors:
+        """``vector[d]`` minus the catalogue's mean, unit length (zero stays zero)."""
+        moved = vector - self.centre
+        norm = np.float32(np.sqrt(moved @ moved))
+        return moved / norm if norm > 0 else moved
+
+    def nearest(self, query: Vectors, count: int) -> tuple[Ids, Vectors]:
+        """The ``count`` listed items nearest to the centred unit ``query[d]``: indices and cosines, nearest first."""
+        if not self._vectors_held or not query.any():
+            return np.zeros(0, np.int32), np.zeros(0, np.float32)
+        code = np.empty(self._codes.shape[1], np.uint64)
+        encode_code(query, code)
+        n = len(self.items.ids)
+        rows = nearest_codes(self._codes[:n], self.has_vector[:n] & self.listed[:n], code, OVERSAMPLING * count)
+        cosine = cosines(self.vectors, rows, query)
+        best = np.argsort(-cosine, kind="stable")[:count]
+        return rows[best], cosine[best]
+
+    def newest(self) -> Ids:
+        """The listed items with the latest ``ts``, newest first."""
+        if self._newest is None:
+            listed = np.flatnonzero(self.listed[: len(self.items.ids)])
+            ts = self.ts[listed]
+            if len(listed) > NEWEST:
+                top = np.argpartition(-ts, NEWEST)[:NEWEST]
+                listed, ts = listed[top], ts[top]
+            self._newest = listed[np.argsort(-ts, kind="stable")].astype(np.int32)
+        return self._newest
+
+    def sizes(self) -> dict[str, int]:
+        arrays = (self.hidden, self.listed, self.ts, self.has_vector, self.vectors, self._raw, self._codes)
+        return {
+            "catalog_items": self._count,
+            "catalog_items_bound": self.max_items,
+            "catalog_vectors": self._vectors_held,
+            "catalog_withdrawn": len(self._withdrawn),
+            "catalog_refused": self.refused,
+            "catalog_bytes": sum(array.nbytes for array in arrays),
+        }

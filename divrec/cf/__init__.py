@@ -1,0 +1,1 @@
+"""Incremental collaborative filtering: neighbours, transitions, popularity."""

@@ -1,0 +1,1 @@
+"""What a profile says the user likes: vectors and keywords."""

@@ -1,0 +1,163 @@
+"""One user's bounded state, as the store keeps it (MessagePack)."""
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct, field
+
+from divrec.errors import StoreError
+from divrec.interest.keywords import Keywords
+from divrec.items import ItemIndex, fingerprint, hash64
+
+REJECTED = 20
+"""Rejections kept."""
+
+
+class Consumed(Struct, array_like=True):
+    """Fingerprints of consumed items: no item of it is ever missed.
+
+    Sorted 32-bit fingerprints without their lowest ``shift`` bits. When there are too many, another bit goes from
+    all of them: the set shrinks to its bound and may from then on hold items that were not consumed.
+    """
+
+    packed: bytes = b""
+    shift: int = 0
+
+    def array(self) -> npt.NDArray[np.uint32]:
+        return np.frombuffer(self.packed, "<u4")
+
+    def __contains__(self, item_id: str) -> bool:
+        return self.has(fingerprint(item_id))
+
+    def has(self, print32: int) -> bool:
+        prints = self.array()
+        wanted = print32 >> self.shift
+        at = int(np.searchsorted(prints, wanted))
+        return at < len(prints) and int(prints[at]) == wanted
+
+    def added(self, item_id: str, bound: int) -> "Consumed":
+        """This set and ``item_id``, with at most ``bound`` fingerprints."""
+        prints = self.array()
+        shift = self.shift
+        wanted = np.uint32(fingerprint(item_id) >> shift)
+        at = int(np.searchsorted(prints, wanted))
+        if at < len(prints) and prints[at] == wanted:
+            return self
+        data = self.packed[: 4 * at] + int(wanted).to_bytes(4, "little") + self.packed[4 * at :]
+        if len(data) > 4 * bound:
+            coarser = np.frombuffer(data, "<u4")
+            while len(coarser) > bound:
+                coarser = np.unique(coarser >> np.uint32(1))
+                shift += 1
+            data = coarser.astype("<u4").tobytes()
+        return Consumed(data, shift)
+
+
+class Profile(Struct):
+    """History (``items``, ``actions``, ``feedback``, ``ts``) and rejections are parallel lists, oldest first."""
+
+    user_id: str
+    partition: int
+    offset: int = -1
+    """Last ``events`` offset applied; events at or below it are skipped."""
+    items: list[str] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)
+    feedback: list[float] = field(default_factory=list)
+    ts: list[int] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    """Items disliked or skipped: they push away and are no history."""
+    rejected_feedback: list[float] = field(default_factory=list)
+    consumed: Consumed = field(default_factory=Consumed)
+    event_ids: bytes = b""
+    """8-byte hashes of the last event ids."""
+    keywords: Keywords = field(default_factory=dict)
+    keywords_ts: int = 0
+    review_vector: bytes = b""
+    """Decayed mean of the user's review vectors, float16[d]."""
+    review_model: str = ""
+    events: int = 0
+    """Events applied, repeats not counted."""
+    slate_ts: int = 0
+    """Event time of the latest slate."""
+
+    def copy(self) -> "Profile":
+        """A copy that can be changed: lists and dicts are its own, bytes are shared."""
+        return Profile(
+            self.user_id,
+            self.partition,
+            self.offset,
+            self.items.copy(),
+            self.actions.copy(),
+            self.feedback.copy(),
+            self.ts.copy(),
+            self.rejected.copy(),
+            self.rejected_feedback.copy(),
+            self.consumed,
+            self.event_ids,
+            self.keywords.copy(),
+            self.keywords_ts,
+            self.review_vector,
+            self.review_model,
+            self.events,
+            self.slate_ts,
+        )
+
+    def saw(self, event_id: str) -> bool:
+        wanted = hash64(event_id).to_bytes(8, "little")
+        at = self.event_ids.find(wanted)
+        while at % 8 and at >= 0:  # found across two hashes
+            at = self.event_ids.find(wanted, at + 1)
+        return at >= 0
+
+    def remember(self, event_id: str, bound: int) -> None:
+        self.event_ids = (self.event_ids + hash64(event_id).to_bytes(8, "little"))[-8 * bound :]
+
+    def append(self, item_id: str, action: str, feedback: float, ts: int, bound: int) -> None:
+        """One more interaction; the oldest goes when there are more than ``bound``."""
+        self.items.append(item_id)
+        self.actions.append(action)
+        self.feedback.append(feedback)
+        self.ts.append(ts)
+        if len(self.items) > bound:
+            del self.items[0], self.actions[0], self.feedback[0], self.ts[0]
+
+    def reject(self, item_id: str, feedback: float) -> None:
+        self.rejected.append(item_id)
+        self.rejected_feedback.append(feedback)
+        if len(self.rejected) > REJECTED:
+            del self.rejected[0], self.rejected_feedback[0]
+
+    def recent(self, count: int) -> list[str]:
+        """The last ``count`` different items, newest first."""
+        return list(dict.fromkeys(reversed(self.items[-2 * count :])))[:count]
+
+
+def newest_rows(
+    items: ItemIndex, ids: list[str], values: list[float], count: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Indices (-1: unknown) of the last ``count`` of ``ids`` and their values, newest first."""
+    get = items.get
+    rows = [get(item_id) for item_id in ids[: -count - 1 : -1]]
+    return np.array(rows, np.int32), np.array(values[: -count - 1 : -1], np.float32)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Profile)
+
+
+def encode_profile(profile: Profile) -> bytes:
+    return _encoder.encode(profile)
+
+
+def decode_profile(data: bytes, partition: int) -> Profile:
+    """Raises StoreError if ``data`` is not a profile or belongs to another partition."""
+    try:
+        profile = _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"stored profile: expected a Profile, got {len(data)} bytes: {error}") from None
+    if profile.partition != partition:
+        raise StoreError(
+            f"stored profile: expected one of events partition {partition}, got one of {profile.partition}; the number "
+            "of partitions is fixed within a generation: start a new generation to change it"
+        )
+    return profile

@@ -1,0 +1,1 @@
+"""From a profile to candidates, one signal per source."""
