@@ -1,5 +1,6 @@
 """Child processes that do not outlive their parent, log into bounded files and are started again when they die."""
 
+import logging
 import os
 import shutil
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from divrec.errors import DivrecError
 from streams.leaving import EXIT_CONFIG, EXIT_ENCODER, EXIT_SNAPSHOT
+
+log = logging.getLogger(__name__)
 
 LOG_BYTES = 8_388_608
 """A log file of this size is moved aside, over the one moved before."""
@@ -58,11 +61,11 @@ class Child:
         """Start the command. Raises OSError if the log cannot be written."""
         self.bound_log()
         # Opened for appending: it goes on at the new end when bound_log truncates the file under it.
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *self._command],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 env=self._env,
                 process_group=0,
@@ -114,21 +117,21 @@ class Child:
             shutil.copyfile(self.log, self.log.with_name(self.log.name + ".1"))
             os.truncate(self.log, 0)
 
-    def last_lines(self, count: int = 20) -> str:
+    def last_lines(self, count: int) -> str:
         """The end of the log, for an error message."""
         if not self.log.exists():
             return ""
-        with self.log.open("rb") as log:
-            log.seek(max(0, self.log.stat().st_size - 16_384))
-            return "\n".join(log.read().decode(errors="replace").splitlines()[-count:])
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - 16_384))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
 
-    def obituary(self, consequence: str) -> str:
+    def obituary(self, consequence: str, lines: int = 20) -> str:
         """What to tell when it did not work out: how it ended, what follows, and the end of its log."""
         status = self.status
         how = (
             "runs" if status is None else f"ended with status {status}" if status >= 0 else f"died of signal {-status}"
         )
-        return f"{self.name} {how}: {consequence}. The end of {self.log}:\n{self.last_lines()}"
+        return f"{self.name} {how}: {consequence}. The end of {self.log}:\n{self.last_lines(lines)}"
 
 
 class KeptChild:
@@ -161,7 +164,9 @@ class KeptChild:
             raise StackError(self.child.obituary("another start would fail the same way"))
         if self._quick_deaths >= QUICK_DEATHS:
             raise StackError(self.child.obituary(f"{QUICK_DEATHS} times in a row"))
-        return BACK_OFF_S * 2.0 ** (self._quick_deaths - 1)
+        pause = BACK_OFF_S * 2.0 ** (self._quick_deaths - 1)
+        log.warning("%s", self.child.obituary(f"started again in {pause:g} s", lines=3))
+        return pause
 
 
 def stop_all(children: Sequence[Child], timeout_s: float) -> None:

@@ -115,7 +115,7 @@ class LocalStack:
                 waiting = [kept.child for kept in self._kept.values() if not kept.ready]
                 raise StackError(
                     f"local stack: expected all to be ready within {self._ready_timeout_s:g} s, still starting: "
-                    + "\n".join(f"{child.name}; the end of {child.log}:\n{child.last_lines()}" for child in waiting)
+                    + "\n".join(f"{child.name}; the end of {child.log}:\n{child.last_lines(20)}" for child in waiting)
                 )
         except BaseException:
             self.stop()

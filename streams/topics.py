@@ -108,7 +108,7 @@ def topic_specs(config: Config) -> list[TopicSpec]:
     large = {"max.message.bytes": str(LARGE_MESSAGE_BYTES)}
     ours = [
         # Partitions of events and model log carry the guarantees: another number is another order.
-        TopicSpec(topics.events, n, _kept(None), exact=True),
+        TopicSpec(topics.events, n, {"cleanup.policy": "delete", "retention.ms": "-1"}, exact=True),
         TopicSpec(topics.catalog, COMPACTED_PARTITIONS, compacted),
         TopicSpec(topics.item_vectors, COMPACTED_PARTITIONS, compacted),
         TopicSpec(topics.model_log, 1, _kept(30) | large, exact=True),
@@ -167,8 +167,13 @@ def partition_of(key: str, partitions: int) -> int:
     return int((murmur2(key.encode()) & 0x7FFFFFFF) % partitions)
 
 
-def _kept(days: int | None) -> dict[str, str]:
-    return {"cleanup.policy": "delete", "retention.ms": str(-1 if days is None else days * DAY_MS)}
+def _kept(days: int) -> dict[str, str]:
+    # By the broker's clock: what a replay publishes about events of long ago must not expire at once.
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(days * DAY_MS),
+        "message.timestamp.type": "LogAppendTime",
+    }
 
 
 @asynccontextmanager
@@ -179,11 +184,15 @@ async def _admin(config: Config) -> AsyncIterator[Any]:
             await admin.start()
             if not (await admin.describe_cluster())["brokers"]:  # a node that is still starting
                 raise KafkaConnectionError("no broker is registered")
+        except ValueError:
+            raise ConfigError(f"kafka.brokers: expected host:port,host:port,…, got {config.kafka.brokers!r}") from None
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
             raise _unavailable(config, error) from None
         try:
             yield admin
-        except (KafkaConnectionError, TimeoutError) as error:
+        except (KafkaError, OSError, TimeoutError) as error:
+            if isinstance(error, KafkaError) and not error.retriable:
+                raise
             raise _unavailable(config, error) from error
     finally:
         await admin.close()

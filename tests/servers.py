@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 import redis
 
-from divrec.config import Config
+from divrec.config import Config, KafkaConfig
 from streams.child import Child
 from streams.embedded import LOOPBACK, broker_command, free_ports, listens, valkey_answers, valkey_command
 from streams.topics import wait_for_broker
@@ -96,7 +96,7 @@ class KafkaServer(_Server):
     def _answers(self) -> bool:
         if not listens(self.port):
             return False
-        asyncio.run(wait_for_broker(Config(kafka={"brokers": self.address}), 30.0))
+        asyncio.run(wait_for_broker(Config(kafka=KafkaConfig(brokers=self.address)), 30.0))
         return True
 
 

@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divrec.config import Config
+from divrec.config import Config, InputTopic, KafkaConfig, TopicsConfig
 from divrec.errors import ConfigError
 from streams.embedded import LOOPBACK, free_ports
 from streams.topics import BrokerUnavailable, Topics, check_topics, create_topics, partition_of, topic_specs
@@ -19,7 +19,7 @@ from tests.servers import Broker, KafkaServer, ValkeyServer, config_for
 
 
 def test_names() -> None:
-    topics = Topics(Config(generation="g7", topics={"clicks": {"name": "shop.clicks"}}))
+    topics = Topics(Config(generation="g7", topics=TopicsConfig(clicks=InputTopic(name="shop.clicks"))))
     assert topics.clicks == "shop.clicks"
     assert topics.requests == "divrec.requests"
     assert topics.item_vectors == "divrec.item-vectors"
@@ -88,7 +88,12 @@ def test_unreachable_broker_is_told_apart() -> None:
     address = f"{LOOPBACK}:{free_ports(1)[0]}"
     for function in (check_topics, create_topics):
         with pytest.raises(BrokerUnavailable, match=f"expected a broker at {address}, none answers.*kafka.brokers"):
-            asyncio.run(function(Config(kafka={"brokers": address})))
+            asyncio.run(function(Config(kafka=KafkaConfig(brokers=address))))
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"kafka.brokers: expected host:port.*got 'here:there'"):
+        asyncio.run(check_topics(Config(kafka=KafkaConfig(brokers="here:there"))))
 
 
 @pytest.mark.kafka
