@@ -33,7 +33,8 @@ from streams.topics import create_topics
 WORKERS = ("ingest", "encode", "recommend")
 PARTITIONS = 4
 FETCH_WAIT_MS = 10
-WORKERS_STOP_S = 7.0
+WORKERS_STOP_S = 8.5
+"""A little more than a worker takes to give up draining."""
 SERVER_STOP_S = 1.0
 SERVER_START_S = 10.0
 TICK_S = 0.1
@@ -69,7 +70,7 @@ def worker_command(name: str, config: Path) -> list[str]:
 
 
 class LocalStack:
-    """Broker, Valkey and workers, as a context manager: all ready inside the block, all gone after it.
+    """Broker, Valkey and workers, as a context manager: all ready inside the block, all gone after it. For one use.
 
     ``settings`` has the shape of ``divrec.toml`` and goes into the workers' configuration, below what the stack itself
     sets. ``command`` gives the command of a worker from its name and the path of the configuration; a worker says that
@@ -92,10 +93,13 @@ class LocalStack:
         self.config_file = self.directory / "divrec.toml"
         self.config: Config
         """The workers' configuration; there once the stack is started."""
+        if len(set(workers)) < len(workers):
+            raise ConfigError(f"local stack: expected each worker once, got {', '.join(workers)}")
         self._workers = tuple(workers)
         self._settings = settings or {}
         self._command = command
         self._ready_timeout_s = ready_timeout_s
+        self._children: dict[str, Child] = {}
         self._kept: dict[str, KeptChild] = {}
         self._recorded: StackInfo | None = None
         self._error: BaseException | None = None
@@ -139,13 +143,14 @@ class LocalStack:
 
     def info(self) -> StackInfo:
         """Ports and process ids as they are now."""
-        children = [self._broker, *(kept.child for kept in self._kept.values())]
         return StackInfo(
             pid=os.getpid() if self._thread.is_alive() and not self._stopping.is_set() else None,
             config=str(self.config_file),
             brokers=self.config.kafka.brokers,
             redis=self.config.redis.url.get_secret_value(),
-            processes={child.name: ProcessInfo(child.pid, str(child.log)) for child in children if child.pid},
+            processes={
+                child.name: ProcessInfo(child.pid, str(child.log)) for child in self._children.values() if child.pid
+            },
         )
 
     def __enter__(self) -> Self:
@@ -198,14 +203,14 @@ class LocalStack:
     def _start_servers(self) -> None:
         broker_port, valkey_port = free_ports(2)
         self.config = self._write_config(f"{LOOPBACK}:{broker_port}", f"redis://{LOOPBACK}:{valkey_port}/0")
-        self._broker = self._child("broker", broker_command(broker_port))
+        broker = self._child("broker", broker_command(broker_port))
         valkey = self._child("valkey", valkey_command(valkey_port, self.directory / "valkey"))
         self._kept["valkey"] = KeptChild(valkey, lambda _: valkey_answers(valkey_port))
-        for child in (self._broker, valkey):
+        for child in (broker, valkey):
             child.start()
         deadline = time.monotonic() + SERVER_START_S
         while not (listens(broker_port) and valkey_answers(valkey_port)):
-            for child in (self._broker, valkey):
+            for child in (broker, valkey):
                 if not child.running or time.monotonic() > deadline:
                     raise StackError(child.obituary("it did not start"))
             time.sleep(0.01)
@@ -217,26 +222,27 @@ class LocalStack:
             child.start()
 
     def _tick(self) -> None:
-        if not self._broker.running:
-            raise StackError(self._broker.obituary("its topics were in memory and are gone: start the stack again"))
+        broker = self._children["broker"]
+        if not broker.running:
+            raise StackError(broker.obituary("its topics were in memory and are gone: start the stack again"))
         for kept in self._kept.values():
             kept.tick(time.monotonic())
-            kept.child.bound_log()
-        self._broker.bound_log()
+        for child in self._children.values():
+            child.bound_log()
         self._record()
         if all(kept.ready for kept in self._kept.values()):
             self._settled.set()
 
     def _stop_children(self) -> None:
-        workers = [self._kept[name].child for name in self._workers if name in self._kept]
-        stop_all(workers, WORKERS_STOP_S)
-        servers = [kept.child for name, kept in self._kept.items() if name not in self._workers]
-        if hasattr(self, "_broker"):
-            stop_all([self._broker, *servers], SERVER_STOP_S)
+        stop_all([child for name, child in self._children.items() if name in self._workers], WORKERS_STOP_S)
+        stop_all([child for name, child in self._children.items() if name not in self._workers], SERVER_STOP_S)
+        if self._children:
             self._record()
 
     def _child(self, name: str, command: Sequence[str]) -> Child:
-        return Child(name, command, self.directory / "logs" / f"{name}.log", os.environ | {"PYTHONUNBUFFERED": "1"})
+        log = self.directory / "logs" / f"{name}.log"
+        self._children[name] = Child(name, command, log, os.environ | {"PYTHONUNBUFFERED": "1"})
+        return self._children[name]
 
     def _record(self) -> None:
         info = self.info()
