@@ -1,0 +1,99 @@
+"""Snapshots of the model on disk: one directory each, JSON and arrays, never pickle.
+
+``<directory>/<version, 20 digits>/`` holds ``model.json`` and one ``.npy`` per array. A snapshot appears whole: it is
+written beside its place and renamed.
+"""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from divrec.errors import SnapshotError
+from divrec.model import ModelState
+
+log = logging.getLogger(__name__)
+
+
+class _Header(msgspec.Struct):
+    version: int
+    applied: dict[int, int]
+    interactions: int
+    now: int
+    popularity_base: float | None
+    ids: list[str]
+    settings: dict[str, float]
+    arrays: list[str]
+    digest: str
+
+
+def write_snapshot(directory: Path, state: ModelState, keep: int) -> Path:
+    """Write ``state`` and remove all but the newest ``keep`` snapshots; where it lies."""
+    place = directory / f"{state.version:020d}"
+    if not place.exists():
+        written = directory / f".{state.version:020d}.{os.getpid()}"
+        shutil.rmtree(written, ignore_errors=True)
+        written.mkdir(parents=True)
+        for name, array in state.arrays.items():
+            np.save(written / f"{name}.npy", array, allow_pickle=False)
+        header = _Header(
+            state.version,
+            state.applied,
+            state.interactions,
+            state.now,
+            state.popularity_base,
+            state.ids,
+            state.settings,
+            sorted(state.arrays),
+            state.digest(),
+        )
+        (written / "model.json").write_bytes(msgspec.json.encode(header))
+        try:
+            written.rename(place)
+        except OSError:  # another worker of this machine was faster
+            shutil.rmtree(written, ignore_errors=True)
+    for old in _snapshots(directory)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def latest_snapshot(directory: Path) -> ModelState | None:
+    """The newest snapshot that can be read, None if there is none; damaged ones are left and said."""
+    for place in _snapshots(directory):
+        try:
+            return _read(place)
+        except SnapshotError as error:
+            log.warning("%s; trying an older one", error)
+    return None
+
+
+def _snapshots(directory: Path) -> list[Path]:
+    """Newest first."""
+    if not directory.is_dir():
+        return []
+    return sorted((place for place in directory.iterdir() if place.name.isdigit()), reverse=True)
+
+
+def _read(place: Path) -> ModelState:
+    try:
+        header = msgspec.json.decode((place / "model.json").read_bytes(), type=_Header)
+        arrays = {name: np.load(place / f"{name}.npy", allow_pickle=False) for name in header.arrays}
+        state = ModelState(
+            header.version,
+            header.applied,
+            header.interactions,
+            header.now,
+            header.popularity_base,
+            header.ids,
+            arrays,
+            header.settings,
+        )
+        digest = state.digest()
+    except (OSError, ValueError, EOFError, msgspec.MsgspecError) as error:
+        raise SnapshotError(f"snapshot {place}: cannot be read: {error}") from error
+    if digest != header.digest:
+        raise SnapshotError(f"snapshot {place}: expected the digest {header.digest}, got {digest}")
+    return state
