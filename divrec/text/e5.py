@@ -18,6 +18,7 @@ import logging
 import math
 import shutil
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
@@ -152,7 +153,7 @@ def _read(data: bytes, name: str) -> _Model:
     tensors = _tensors(reader)
 
     weights: dict[str, NDArray[np.float32]] = {}
-    for short, full, *shape in _names(hidden, layers, intermediate, vocabulary, positions, types):
+    for short, full, shape in _names(hidden, layers, intermediate, vocabulary, positions, types):
         if short not in tensors:
             raise reader.wrong(f"no tensor {short}")
         weights[full] = _tensor(reader, short, tensors[short], shape)
@@ -208,15 +209,13 @@ def _tensors(reader: _Reader) -> dict[str, tuple[int, int, int]]:
 
 def _names(
     hidden: int, layers: int, intermediate: int, vocabulary: int, positions: int, types: int
-) -> list[tuple[Any, ...]]:
+) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     """Their name, the name in transformers' BertModel, the shape."""
-    names: list[tuple[Any, ...]] = [
-        ("emb.word", "embeddings.word_embeddings.weight", vocabulary, hidden),
-        ("emb.pos", "embeddings.position_embeddings.weight", positions, hidden),
-        ("emb.type", "embeddings.token_type_embeddings.weight", types, hidden),
-        ("emb.ln.w", "embeddings.LayerNorm.weight", hidden),
-        ("emb.ln.b", "embeddings.LayerNorm.bias", hidden),
-    ]
+    yield "emb.word", "embeddings.word_embeddings.weight", (vocabulary, hidden)
+    yield "emb.pos", "embeddings.position_embeddings.weight", (positions, hidden)
+    yield "emb.type", "embeddings.token_type_embeddings.weight", (types, hidden)
+    yield "emb.ln.w", "embeddings.LayerNorm.weight", (hidden,)
+    yield "emb.ln.b", "embeddings.LayerNorm.bias", (hidden,)
     for i in range(layers):
         for short, full, rows, columns in (
             ("q", "attention.self.query", hidden, hidden),
@@ -226,15 +225,14 @@ def _names(
             ("fi", "intermediate.dense", intermediate, hidden),
             ("fo", "output.dense", hidden, intermediate),
         ):
-            names.append((f"l{i}.{short}.w", f"encoder.layer.{i}.{full}.weight", rows, columns))
-            names.append((f"l{i}.{short}.b", f"encoder.layer.{i}.{full}.bias", rows))
+            yield f"l{i}.{short}.w", f"encoder.layer.{i}.{full}.weight", (rows, columns)
+            yield f"l{i}.{short}.b", f"encoder.layer.{i}.{full}.bias", (rows,)
         for short, full in (("aln", "attention.output.LayerNorm"), ("oln", "output.LayerNorm")):
-            names.append((f"l{i}.{short}.w", f"encoder.layer.{i}.{full}.weight", hidden))
-            names.append((f"l{i}.{short}.b", f"encoder.layer.{i}.{full}.bias", hidden))
-    return names
+            yield f"l{i}.{short}.w", f"encoder.layer.{i}.{full}.weight", (hidden,)
+            yield f"l{i}.{short}.b", f"encoder.layer.{i}.{full}.bias", (hidden,)
 
 
-def _tensor(reader: _Reader, name: str, entry: tuple[int, int, int], shape: list[int]) -> NDArray[np.float32]:
+def _tensor(reader: _Reader, name: str, entry: tuple[int, int, int], shape: tuple[int, ...]) -> NDArray[np.float32]:
     kind, offset, size = entry
     values = math.prod(shape)
     expected = {0: 4 * values, 1: values // 32 * 18}.get(kind)
@@ -254,7 +252,8 @@ def _dequantised(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
     out[:, :16] = blocks[:, 2:] & 15
     out[:, 16:] = blocks[:, 2:] >> 4
     out -= 8.0
-    out *= scale
+    with np.errstate(invalid="ignore"):  # the caller refuses what is not finite
+        out *= scale
     return out
 
 

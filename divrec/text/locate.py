@@ -157,7 +157,7 @@ def _asked_hub(repository: str) -> str | None:
         except EntryNotFoundError:
             answer[0] = f"{repository} has no config.json"
         except Exception as error:
-            answer[0] = f"cannot be reached: {_one_line(error)}"
+            answer[0] = f"not reached: {_one_line(error)}"
 
     thread = threading.Thread(target=ask, daemon=True, name="divrec-hub")
     thread.start()

@@ -33,7 +33,7 @@ def terms(text: str, limit: int = 24) -> list[str]:
     >>> terms("The Lord of the Rings: <b>the Rings</b> return")
     ['rings', 'lord', 'return']
     >>> terms("我喜欢电影的音乐, I love the music")
-    ['电影', '音乐', 'love', 'music']
+    ['喜欢', '电影', '音乐', 'love', 'music']
     """
     counts = Counter(_words(clean(text, MAX_CHARACTERS).lower().replace("’", "'").replace("_", " ")))
     ignored = _stop_words(_likely_language(counts))

@@ -1,6 +1,5 @@
 """BERT-like models through transformers and torch."""
 
-import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,8 +13,6 @@ from divrec.errors import EncoderError
 
 CHARACTERS_PER_TOKEN = 64
 """No text needs more characters to fill its tokens; longer ones are cut before they are tokenized."""
-
-logger = logging.getLogger(__name__)
 
 
 class TransformerEncoder:
@@ -43,7 +40,7 @@ class TransformerEncoder:
         if threads == 1:
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
-            self._tokenizer, self._model, self._device = _load(directory, device)
+            self._tokenizer, self._model = _tokenizer(directory), _model(directory).to(device)
         except EncoderError:
             raise
         except Exception as error:  # transformers raises whatever its many model classes do
@@ -52,11 +49,19 @@ class TransformerEncoder:
                 f"text model {name}: cannot be loaded from {directory} on {device}: {text}; "
                 f"if the files are damaged, delete that directory and start again"
             ) from error
-        self._max_tokens = min(max_tokens, _longest_input(self._model, self._tokenizer))
-        pad = self._tokenizer.pad_token_id
-        self._pad = 0 if pad is None else int(pad)
+        known = self._model.get_input_embeddings().num_embeddings
+        if self._tokenizer.get_vocab_size() > known:
+            raise EncoderError(
+                f"text model {name}: {self._tokenizer.get_vocab_size()} pieces in the tokenizer, {known} in the model; "
+                f"they belong to different models"
+            )
+        self._device = device
+        self._max_tokens = min(max_tokens, _positions(self._model))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self._max_tokens)
+        self._pad = int(getattr(self._model.config, "pad_token_id", None) or 0)
         self.dimensions = int(self._model.config.hidden_size)
-        self.encode([""])
+        self.encode([""])  # a model that cannot be used says so now
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """``float32[n, d]``, unit rows in the order of ``texts``. Raises EncoderError."""
@@ -81,15 +86,7 @@ class TransformerEncoder:
         longest = CHARACTERS_PER_TOKEN * self._max_tokens
         # lone surrogates, which a careless reader of logs lets through, are refused by the tokenizer
         clean = [(self._prefix + text)[:longest].encode("utf-8", "replace").decode() for text in texts]
-        tokens: list[list[int]] = self._tokenizer(
-            clean,
-            truncation=True,
-            max_length=self._max_tokens,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )["input_ids"]
-        return [ids or [self._pad] for ids in tokens]
+        return [encoding.ids or [self._pad] for encoding in self._tokenizer.encode_batch_fast(clean)]
 
     def _forward(self, tokens: list[list[int]]) -> NDArray[np.float32]:
         import torch
@@ -129,30 +126,34 @@ def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _load(directory: Path, device: str) -> tuple[Any, Any, str]:
+def _tokenizer(directory: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    if (directory / "tokenizer.json").is_file():
+        return Tokenizer.from_file(str(directory / "tokenizer.json"))
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(directory, local_files_only=True).backend_tokenizer
+
+
+def _model(directory: Path) -> Any:
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(directory, local_files_only=True)
-    model, info = transformers.AutoModel.from_pretrained(directory, local_files_only=True, output_loading_info=True)
-    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
+    model, report = transformers.AutoModel.from_pretrained(directory, local_files_only=True, output_loading_info=True)
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
         raise EncoderError(
             f"text model {directory}: the weights lack {len(missing)} tensors ({', '.join(missing[:3])}…), "
             f"which would stay random; use a complete model"
         )
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        raise EncoderError(
-            f"text model {directory}: the tokenizer has {len(tokenizer)} pieces, the model "
-            f"{model.get_input_embeddings().num_embeddings}; they belong to different models"
-        )
-    return tokenizer, model.float().eval().to(device), device
+    return model.float().eval()
 
 
-def _longest_input(model: Any, tokenizer: Any) -> int:
+def _positions(model: Any) -> int:
     """Tokens that ``model`` has positions for; RoBERTa's begin after the padding piece."""
     positions = getattr(model.config, "max_position_embeddings", None) or 1_000_000
     table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
-    reserved = getattr(table, "padding_idx", None)
-    return int(min(positions - (0 if reserved is None else reserved + 1), tokenizer.model_max_length))
+    padding = getattr(table, "padding_idx", None)
+    return int(positions - (0 if padding is None else padding + 1))

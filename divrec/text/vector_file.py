@@ -3,9 +3,10 @@
 import fcntl
 import logging
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TextIO, TypeVar
 
@@ -15,11 +16,10 @@ EVICTED_ROWS = 100
 EVICTIONS_PER_WRITE = 50
 
 SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, used INTEGER NOT NULL, vector BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS vectors_used ON vectors (used);
+PRAGMA journal_mode = WAL;
+CREATE TABLE vectors (key BLOB PRIMARY KEY, used INTEGER NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX vectors_used ON vectors (used);
 PRAGMA user_version = {LAYOUT};
-COMMIT;
 """
 
 logger = logging.getLogger(__name__)
@@ -104,9 +104,10 @@ class VectorFile:
                     return None
                 except sqlite3.DatabaseError as error:
                     self._disconnect()
-                    if attempt == 2 or not self._moved_aside(error):
-                        self._complain(f"is damaged ({error}) and in use elsewhere; texts are encoded without it")
-                        return None
+                    if attempt == 1 and self._moved_aside(error):
+                        continue
+                    self._complain(f"is damaged ({error}) and in use elsewhere; texts are encoded without it")
+                    return None
         return None
 
     def _complain(self, what: str) -> None:
@@ -118,15 +119,14 @@ class VectorFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = self._lock_file()
         fcntl.flock(self._lock, fcntl.LOCK_SH)
+        if not self._path.exists():
+            _create(self._path)
         self._database = database = sqlite3.connect(self._path, timeout=5.0, check_same_thread=False)
         self._inode = self._path.stat().st_ino
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
         (layout,) = database.execute("PRAGMA user_version").fetchone()
         if layout != LAYOUT:
-            if layout or database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise sqlite3.DatabaseError(f"expected layout {LAYOUT}, got {layout}")
-            database.executescript(SCHEMA)
+            raise sqlite3.DatabaseError(f"expected layout {LAYOUT}, got {layout}")
+        database.execute("PRAGMA synchronous = NORMAL")
         return database
 
     def _disconnect(self) -> None:
@@ -155,6 +155,16 @@ class VectorFile:
 
     def _lock_file(self) -> TextIO:
         return self._path.with_name(self._path.name + ".lock").open("a")
+
+
+def _create(path: Path) -> None:
+    """Under another name first: SQLite does not wait for its locks while two processes begin the same file."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as directory:
+        new = Path(directory) / "new"
+        with closing(sqlite3.connect(new)) as database:
+            database.executescript(SCHEMA)
+        with suppress(FileExistsError):
+            path.hardlink_to(new)
 
 
 def _bytes_used(database: sqlite3.Connection) -> int:
