@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -118,8 +117,11 @@ class _Run:
                 raise RuntimeError("neither done nor told to stop")
             if not work.done():
                 work.cancel()
-            with suppress(asyncio.CancelledError):
+            try:
                 await work
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    raise RuntimeError("the work was cancelled by nobody's wish") from None
             log.info("worker %s has left", self._name)
             return EXIT_OK
         finally:
@@ -136,9 +138,11 @@ class _Run:
             await self._setup(worker)
             await self._run(worker.app)
         finally:
-            for closer in reversed(worker.closers):
-                await closer()
-            await producer.stop()
+            for closer in (producer.stop, *worker.closers)[::-1]:
+                try:
+                    await closer()
+                except Exception:
+                    log.exception("closing failed")
 
     async def _checked(self) -> None:
         """Wait until the broker answers; the topics must then be right."""

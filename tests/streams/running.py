@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -32,6 +33,7 @@ class Worker:
             [sys.executable, "-c", script.format(module=module), json.dumps(values)],
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | {"DIVREC_REDIS__URL": config.redis.url.get_secret_value()},
         )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

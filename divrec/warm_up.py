@@ -1,0 +1,28 @@
+"""Compile every kernel before the first event: a worker that compiles while it holds partitions stops for seconds."""
+
+import numpy as np
+
+from divrec.config import Config
+from divrec.deltas import ModelLogRecord
+from divrec.engine import Engine
+from divrec.events import Click, Item, ItemVector, pack_vector
+from divrec.profile import Profile
+
+DIMENSIONS = 64
+
+
+def warm_up(config: Config) -> None:
+    """Run an engine with a few items through all its steps."""
+    engine = Engine(config, "warm-up")
+    random = np.random.default_rng(0)
+    for n in range(20):
+        engine.put_item(Item(item_id=str(n), title="item", ts=1))
+        vector = random.normal(size=DIMENSIONS).astype(np.float32)
+        engine.put_vector(ItemVector(item_id=str(n), model="warm-up", vector=pack_vector(vector)))
+    profile = Profile("user", 0)
+    for n in range(5):
+        click = Click(user_id="user", item_id=str(n), action="like", ts=n + 1)
+        profile, delta, *_ = engine.observe(profile, click, str(n), n)
+        if delta is not None:
+            engine.apply(ModelLogRecord(0, [delta]), n)
+        engine.recommend(profile, n + 1)

@@ -1,0 +1,182 @@
+"""A replica: an engine that follows the model log, the catalogue and the item vectors.
+
+Every recommend worker holds one, and so does whoever only looks (``divrec digest``).
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from aiokafka import TopicPartition
+
+from divrec.config import Config
+from divrec.deltas import decode_record
+from divrec.engine import Engine
+from divrec.errors import DeltaError, EventError, SnapshotError
+from divrec.events import Item
+from divrec.model import ModelState
+from divrec.state.snapshot import latest_snapshot, write_snapshot
+from streams.codec import Message, decode_item, decode_item_vector
+from streams.log_reader import make_consumer, partitions_of, polled
+from streams.topics import Topics
+
+log = logging.getLogger(__name__)
+
+DIGEST_EVERY = 5_000
+"""Model-log offsets between two logged digests: the same on every replica, so that they can be compared."""
+_TURN = 50
+"""Records applied before other tasks of the event loop get their turn."""
+
+
+class Replica:
+    """``engine`` is brought up to date by ``start`` and kept so by ``follow``."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._topics = Topics(config)
+        self._directory = snapshot_directory(config)
+        self._consumer = make_consumer(config)
+        self._snapshot_at = 0
+        self._background: set[asyncio.Task[None]] = set()
+        self.skipped = 0
+        """Records of the followed topics that could not be read: logged, the same on every replica."""
+        self.engine = Engine(config, config.encoder.model)
+
+    @property
+    def version(self) -> int:
+        return self.engine.model.version
+
+    async def start(self) -> None:
+        """Load the newest snapshot and read all topics to their ends. Raises SnapshotError."""
+        await asyncio.to_thread(self._load_snapshot)
+        await self._consumer.start()
+        partitions = await partitions_of(
+            self._consumer, (self._topics.model_log, self._topics.catalog, self._topics.item_vectors)
+        )
+        first = await self._consumer.beginning_offsets(partitions)
+        ends = await self._consumer.end_offsets(partitions)
+        model_log = TopicPartition(self._topics.model_log, 0)
+        self._check_reach(first[model_log], ends[model_log])
+        self._consumer.assign(partitions)
+        for tp in partitions:
+            self._consumer.seek(tp, self.version if tp == model_log else first[tp])
+        log.info("replica: catching up from model-log offset %d to %d", self.version, ends[model_log])
+        waiting = {tp for tp in partitions if (self.version if tp == model_log else first[tp]) < ends[tp]}
+        while waiting:
+            await self._step()
+            waiting = {tp for tp in waiting if await self._consumer.position(tp) < ends[tp]}
+        log.info("replica: at model-log offset %d, %s", self.version, self._sizes())
+
+    def _load_snapshot(self) -> None:
+        state = latest_snapshot(self._directory)
+        if state is None:
+            return
+        self.engine.model.restore(state)
+        self._snapshot_at = state.version
+        log.info("replica: snapshot at model-log offset %d, digest %s", state.version, state.digest())
+
+    def _check_reach(self, first: int, end: int) -> None:
+        """The log must go on where the snapshot ends."""
+        if self.version > end:
+            raise SnapshotError(
+                f"model log: expected it to reach the snapshot's offset {self.version}, it ends at {end}: this is "
+                f"another log; remove {self._directory} or start a new generation"
+            )
+        if self.version < first:
+            if not self._config.worker.from_oldest:
+                raise SnapshotError(
+                    f"model log: expected it to begin at {self.version} or before, it begins at {first}: what lies "
+                    f"between is lost to this replica. Copy a newer snapshot into {self._directory}, or start with "
+                    "--from-oldest and accept a model without it"
+                )
+            log.warning("replica: the model begins at model-log offset %d: --from-oldest", first)
+            self.engine.model.version = first
+
+    async def follow(self) -> None:
+        """Apply what comes, until cancelled."""
+        while True:
+            await self._step()
+
+    async def _step(self) -> None:
+        for n, message in enumerate(await polled(self._consumer)):
+            self._take(message)
+            if n % _TURN == _TURN - 1:
+                await asyncio.sleep(0)
+
+    def _take(self, message: Message) -> None:
+        try:
+            if message.topic == self._topics.model_log:
+                self._apply(message)
+            elif message.topic == self._topics.catalog:
+                self._take_item(message)
+            else:
+                self._take_vector(message)
+        except (DeltaError, EventError, ValueError) as error:
+            self.skipped += 1
+            log.error("%s:%d:%d: skipped: %s", message.topic, message.partition, message.offset, error)
+        if message.topic == self._topics.model_log:
+            self.engine.model.version = message.offset + 1
+            self._mark(message.offset + 1)
+
+    def _apply(self, message: Message) -> None:
+        self.engine.apply(decode_record(message.value or b""), message.offset)
+
+    def _take_item(self, message: Message) -> None:
+        if message.value is not None:
+            self.engine.put_item(decode_item(message.value))
+        elif message.key is not None:  # encode keeps withdrawals as records; a tombstone means the same
+            self.engine.put_item(Item(item_id=message.key.decode(), available=False))
+
+    def _take_vector(self, message: Message) -> None:
+        if message.value is not None:
+            self.engine.put_vector(decode_item_vector(message.value))
+        elif message.key is not None:
+            model, _, item_id = message.key.decode().partition("|")
+            if model == self.engine.catalog.model:
+                self.engine.catalog.drop_vector(item_id)
+
+    def _mark(self, version: int) -> None:
+        """Digest and snapshot at fixed offsets; the copy is taken here, the work is done in a thread."""
+        due = version - self._snapshot_at >= self._config.worker.snapshot_every
+        if version % DIGEST_EVERY and not due:
+            return
+        state = self.engine.model.state()
+        if due:
+            self._snapshot_at = version
+        task = asyncio.create_task(self._write(state, snapshot=due))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _write(self, state: ModelState, *, snapshot: bool) -> None:
+        if state.version % DIGEST_EVERY == 0:
+            log.info("digest %s at model-log offset %d", await asyncio.to_thread(state.digest), state.version)
+        if snapshot:
+            keep = self._config.worker.snapshots_kept
+            try:
+                place = await asyncio.to_thread(write_snapshot, self._directory, state, keep)
+            except OSError as error:
+                log.error("snapshot at model-log offset %d was not written: %s", state.version, error)
+            else:
+                log.info("snapshot written: %s; %s", place, self._sizes())
+
+    def _sizes(self) -> str:
+        return ", ".join(f"{name} {size}" for name, size in self.engine.sizes().items())
+
+    async def stop(self) -> None:
+        if self._background:
+            await asyncio.wait(self._background, timeout=3.0)
+        await self._consumer.stop()
+
+
+def snapshot_directory(config: Config) -> Path:
+    return config.worker.state_dir.expanduser() / "snapshots" / config.generation
+
+
+async def read_replica(config: Config) -> Replica:
+    """A replica as of now, which does not follow."""
+    replica = Replica(config)
+    try:
+        await replica.start()
+    finally:
+        await replica.stop()
+    return replica
