@@ -39,7 +39,7 @@ TEXTS = (
 
 
 def check_encoder(encoder: Encoder) -> None:
-    """Raises AssertionError, which says what is wrong with ``encoder``. Encodes about 60 texts."""
+    """Raises AssertionError, which says what is wrong with ``encoder``. Encodes about 80 texts."""
     _check(isinstance(encoder.name, str) and bool(encoder.name), f"name: expected a text, got {encoder.name!r}")
     _check("|" not in encoder.name, f"name: expected no '|', which separates it in topic keys, got {encoder.name!r}")
     _check(

@@ -101,7 +101,7 @@ def _in_hub_cache(repository: str, tried: list[str]) -> Path | None:
 def _from_hub(repository: str, tried: list[str]) -> Path | None:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if constants.HF_HUB_OFFLINE:
         tried.append("Hugging Face hub: switched off by HF_HUB_OFFLINE")
@@ -130,8 +130,6 @@ def _from_hub(repository: str, tried: list[str]) -> Path | None:
         tried.append(f"Hugging Face hub: {repository} has no {' and no '.join(_missing(found))}")
     except Exception as error:  # the hub's client raises its own errors, those of httpx and those of the disk
         tried.append(f"Hugging Face hub: download of {repository} failed: {_one_line(error)}")
-    finally:
-        enable_progress_bars()
     return None
 
 
