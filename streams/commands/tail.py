@@ -1,0 +1,170 @@
+"""``divrec tail``."""
+
+import logging
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.commands.options import AsJson, ConfigFile, configured, put
+
+if TYPE_CHECKING:
+    from divrec.config import Config
+    from streams.codec import Message
+
+
+class TopicName(StrEnum):
+    recommendations = "recommendations"
+    dead_letters = "dead-letters"
+    events = "events"
+    clicks = "clicks"
+    reviews = "reviews"
+    items = "items"
+    requests = "requests"
+    catalog = "catalog"
+    item_vectors = "item-vectors"
+    model_log = "model-log"
+    metrics = "metrics"
+
+
+class Begin(StrEnum):
+    start = "start"
+    end = "end"
+
+
+def tail(
+    ctx: typer.Context,
+    topic: Annotated[TopicName, typer.Argument(help="The topic.")] = TopicName.recommendations,
+    begin: Annotated[Begin, typer.Option("--from", help="From the topic's start, or only what is new.")] = Begin.end,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N messages.")] = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Show the messages of a topic as they come, until Ctrl-C."""
+    import asyncio
+
+    settings = configured(ctx, config)
+    show = _plain if as_json else _shower(settings, topic)
+    asyncio.run(_follow(settings, topic, begin, limit, show))
+
+
+async def _follow(
+    settings: "Config", topic: TopicName, begin: Begin, limit: int | None, show: "Callable[[Message], None]"
+) -> None:
+    from streams.reading import reading
+    from streams.topics import Topics
+
+    name = getattr(Topics(settings), topic.name)
+    async with reading(settings, name, begin.value) as reader:
+        logging.getLogger("aiokafka").setLevel(logging.ERROR)  # says when the broker goes away: it is waited for
+        shown = 0
+        while limit is None or shown < limit:
+            messages = await reader.read(0.5)
+            for message in messages if limit is None else messages[: limit - shown]:
+                show(message)
+                shown += 1
+
+
+def _plain(message: "Message") -> None:
+    """The value, if it is JSON and no dead letter; else what there is, in an object that tells about it."""
+    import base64
+
+    import msgspec
+
+    from streams.codec import DETAIL, EVENT_ID, OFFSET, PARTITION, REASON, STAGE, TOPIC
+
+    value = message.value
+    letter = message.header(REASON) is not None
+    if value and not letter and _is_json(value):
+        put(value)
+        return
+    told: dict[str, object] = {}
+    if letter:
+        for name in (REASON, DETAIL, STAGE, TOPIC, PARTITION, OFFSET, EVENT_ID):
+            told[name.removeprefix("divrec-").replace("-", "_")] = (message.header(name) or b"").decode(
+                errors="replace"
+            )
+    told["key"] = None if message.key is None else message.key.decode(errors="replace")
+    try:
+        told["value"] = None if value is None else value.decode()
+    except UnicodeDecodeError:
+        told["value_base64"] = base64.b64encode(value or b"").decode()
+    put(msgspec.json.encode(told))
+
+
+def _is_json(value: bytes) -> bool:
+    import msgspec
+
+    try:
+        msgspec.json.decode(value, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return b"\n" not in value
+
+
+def _shower(settings: "Config", topic: TopicName) -> "Callable[[Message], None]":
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if topic is TopicName.recommendations:
+        return _slates(settings, console.print)
+    show = _letter if topic is TopicName.dead_letters else _line
+    return lambda message: console.print(show(message))
+
+
+def _slates(settings: "Config", output: Callable[[str], None]) -> "Callable[[Message], None]":
+    import asyncio
+
+    from rich.markup import escape
+
+    from streams.codec import decode_recommendation
+    from streams.wording import in_words, read_titles
+
+    titles = asyncio.run(read_titles(settings))
+
+    def show(message: "Message") -> None:
+        slate = decode_recommendation(message.value or b"")
+        lines = [f"[bold]{escape(slate.user_id)}[/]  {_time(slate.made_at)}  {escape(slate.recommendation_id)}"]
+        for item in slate.items:
+            why = "; ".join(in_words(reason, titles) for reason in item.reasons)
+            name = titles.get(item.item_id)
+            label = f"{item.item_id}  {name}" if name else item.item_id
+            lines.append(f"  {item.position:>2}  {escape(label)}  [dim]{escape(why)}[/]")
+        output("\n".join(lines))
+
+    return show
+
+
+def _letter(message: "Message") -> str:
+    from rich.markup import escape
+
+    from streams.codec import DETAIL, EVENT_ID, OFFSET, PARTITION, REASON, STAGE, TOPIC
+
+    def told(name: str) -> str:
+        return escape((message.header(name) or b"?").decode(errors="replace"))
+
+    value = "" if message.value is None else message.value[:400].decode(errors="replace")
+    return "\n".join(
+        [
+            f"[bold red]{told(REASON)}[/]  {told(STAGE)}  {told(TOPIC)}:{told(PARTITION)}:{told(OFFSET)}"
+            f"  id {told(EVENT_ID)}  {_time(message.timestamp)}",
+            f"  {told(DETAIL)}",
+            f"  [dim]{escape(value)}[/]",
+        ]
+    )
+
+
+def _line(message: "Message") -> str:
+    from rich.markup import escape
+
+    key = "" if message.key is None else message.key.decode(errors="replace")
+    value = message.value
+    shown = "deleted" if value is None else value.decode() if _is_json(value) else f"{len(value):,} bytes"
+    return f"[dim]{message.partition}:{message.offset}  {_time(message.timestamp)}[/]  {escape(key)}  {escape(shown)}"
+
+
+def _time(ms: int) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(ms / 1_000).isoformat(sep=" ", timespec="milliseconds")

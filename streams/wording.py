@@ -1,0 +1,91 @@
+"""Slates for people: titles, and reasons in words."""
+
+import time
+from collections.abc import Mapping
+
+import msgspec
+from rich.markup import escape
+from rich.table import Table
+
+from divrec.config import Config
+from divrec.events import Reason, Recommendation
+from streams.reading import reading
+from streams.topics import Topics
+
+TITLES_WITHIN_S = 5.0
+
+Titles = Mapping[str, str]
+
+
+class _Titled(msgspec.Struct):
+    item_id: str
+    title: str = ""
+
+
+async def read_titles(config: Config) -> dict[str, str]:
+    """Titles by item from the ``catalog`` topic: of a very large catalogue those that can be read in 5 s."""
+    decode = msgspec.json.Decoder(_Titled).decode
+    titles: dict[str, str] = {}
+    deadline = time.monotonic() + TITLES_WITHIN_S
+    async with reading(config, Topics(config).catalog, "start") as reader:
+        while not await reader.caught_up() and time.monotonic() < deadline:
+            for message in await reader.read():
+                if message.value:
+                    item = decode(message.value)
+                    titles[item.item_id] = item.title
+    return titles
+
+
+def title_of(item_id: str | None, titles: Titles) -> str:
+    return (item_id and titles.get(item_id)) or (f"item {item_id}" if item_id else "what you liked")
+
+
+def in_words(reason: Reason, titles: Titles) -> str:
+    past = title_of(reason.item_id, titles)
+    match reason.code:
+        case "item_neighbour":
+            return f"goes with {past}"
+        case "transition":
+            return f"often next after {past}"
+        case "content":
+            return f"reads like {past}"
+        case "review":
+            return "reads like your reviews"
+        case "keyword":
+            return f"your interest: {reason.keyword}"
+        case "popular_now":
+            return "popular now"
+        case "fresh":
+            return "new"
+
+
+def slate_table(
+    slate: Recommendation, titles: Titles, *, new: frozenset[str] | None = None, reasons: int | None = None
+) -> Table:
+    """The items of ``slate`` with what diversification changed and why they are there (the first ``reasons``).
+
+    Those in ``new`` stand out.
+    """
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (
+        ("", "right"),
+        ("item", "left"),
+        ("title", "left"),
+        ("relevance", "right"),
+        ("rank", "right"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=name != "title")  # type: ignore[arg-type]
+    table.add_column("because", ratio=1)
+    for item in slate.items:
+        why = "; ".join(f"{in_words(reason, titles)} ({reason.share:.0%})" for reason in item.reasons[:reasons])
+        style = "green" if new is not None and item.item_id in new else None
+        table.add_row(
+            str(item.position),
+            escape(item.item_id),
+            escape(titles.get(item.item_id, "")),
+            f"{item.relevance:.3f}",
+            str(item.relevance_rank),
+            escape(why),
+            style=style,
+        )
+    return table
