@@ -1,6 +1,8 @@
 """Faust and aiokafka set up as divrec needs them: the app of a worker and its producer."""
 
-from collections.abc import Awaitable, Callable
+import inspect
+import types
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import faust
@@ -48,12 +50,42 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
             await self.sleep(0.005)
         await self.commit_and_end_transactions()
 
+    async def wait_first(self, *waited: Any, timeout: Any = None) -> Any:
+        """Faust's fetcher waits, for each message, for its delivery or the suspension of the flow, with four tasks.
+
+        Mostly the delivery has nothing to wait for. Trying that first, by hand, halves the cost of an event.
+        """
+        if len(waited) != 2 or not all(map(inspect.iscoroutine, waited)):
+            return await super().wait_first(*waited, timeout=timeout)
+        delivery, suspension = waited
+        try:
+            blocker = delivery.send(None)
+        except StopIteration:
+            suspension.close()
+            return None
+
+        async def rest() -> None:
+            await _rest(delivery, blocker)
+
+        return await super().wait_first(rest(), suspension, timeout=timeout)
+
     async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
         # Faust keeps acknowledgements that arrive while partitions are being taken away, and would count them for
         # the next owner, which may be this very process.
         for state in (self._acked, self._acked_index, self._gap):
             state.clear()
         await super().on_partitions_assigned(assigned, generation_id)
+
+
+@types.coroutine
+def _rest(begun: Any, blocker: Any) -> Generator[Any, Any, Any]:
+    """What is left of a coroutine that was begun by hand and waits for ``blocker``."""
+    try:
+        yield blocker
+    except BaseException:
+        begun.close()
+        raise
+    return (yield from begun)
 
 
 class _Transport(driver.Transport):  # type: ignore[misc]
