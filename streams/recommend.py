@@ -85,7 +85,7 @@ class Recommend:
             try:
                 event = decode_event(value_of(message))
                 self._check_partition(event.user_id, message)
-            except (EventError, ValueError) as error:
+            except (EventError, ValueError, RecursionError) as error:
                 reason = error.reason if isinstance(error, EventError) else "invalid"
                 dead.append(dead_letter(self._topics.dead_letters, message, reason, str(error), STAGE))
             else:

@@ -111,7 +111,7 @@ class Replica:
                 self._take_item(message)
             else:
                 self._take_vector(message)
-        except (DeltaError, EventError, ValueError) as error:
+        except (DeltaError, EventError, ValueError, RecursionError) as error:
             self.skipped += 1
             log.error("%s:%d:%d: skipped: %s", message.topic, message.partition, message.offset, error)
         if message.topic == self._topics.model_log:

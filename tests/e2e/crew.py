@@ -1,0 +1,99 @@
+"""The workers of a scenario: started, struck, and looked at."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from divrec.config import Config
+from tests.e2e.faulty_worker import Faults, script
+from tests.servers import ValkeyServer
+from tests.streams.running import Worker
+
+DIGEST = re.compile(r"digest (\w{32}) at model-log offset (\d+)")
+
+
+class Crew:
+    """Workers by name; one that is started again under its name finds its state directory."""
+
+    def __init__(self, config: Config, valkey: ValkeyServer, directory: Path) -> None:
+        self.config, self.valkey, self._directory = config, valkey, directory
+        self.running: dict[str, Worker] = {}
+        self.all: list[Worker] = []
+        self._client = valkey.client()
+        self._marks = [
+            f"{config.kafka.prefix}{config.generation}:watermark:{p}" for p in range(config.kafka.partitions)
+        ]
+
+    def configuration(self, name: str) -> Config:
+        """That of the worker ``name``."""
+        place = {"state_dir": self._directory / name}
+        return self.config.model_copy(update={"worker": self.config.worker.model_copy(update=place)})
+
+    def start(self, name: str, faults: Faults = Faults(), ready: bool = False) -> Worker:
+        """Start ``<module>-<anything>``."""
+        started = Worker(self.configuration(name), f"streams.{name.partition('-')[0]}", script(faults))
+        self.running[name] = started
+        self.all.append(started)
+        if ready:
+            started.wait_until(lambda: started.ready)
+        return started
+
+    def names(self, module: str) -> list[str]:
+        """Of all workers that ever ran."""
+        return [place.name for place in sorted(self._directory.glob(f"{module}-*"))]
+
+    def kill(self, name: str) -> None:
+        self.running.pop(name).kill()
+
+    def end(self, name: str) -> Worker:
+        """In order: it must leave in time and without complaint."""
+        ended = self.running.pop(name)
+        begin = time.monotonic()
+        code = ended.end()
+        assert (code, time.monotonic() - begin < 10) == (0, True), "".join(ended.lines)
+        return ended
+
+    def watermarks(self) -> list[int]:
+        """Last offset applied by partition, -1 for none."""
+        return [-1 if mark is None else int(mark) for mark in self._client.mget(self._marks)]  # type: ignore[union-attr]
+
+    def applied(self) -> int:
+        """Events up to the watermarks; 0 while Valkey is away."""
+        try:
+            return sum(self.watermarks()) + len(self._marks)
+        except redis.ConnectionError:
+            return 0
+
+    def wait(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
+        """Nobody may die meanwhile who was not struck."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            for name, worker in self.running.items():
+                assert worker.process.poll() is None, f"{name}\n{''.join(worker.lines)}"
+            assert time.monotonic() < deadline, self._what_they_said()
+            time.sleep(0.005)
+
+    def wait_applied(self, count: int, timeout: float = 60.0) -> None:
+        self.wait(lambda: self.applied() >= count, timeout)
+
+    def _what_they_said(self) -> str:
+        return "\n".join(f"{name}\n{''.join(worker.lines[-40:])}" for name, worker in self.running.items())
+
+    def digests(self) -> list[dict[int, str]]:
+        """What each worker that ever ran logged: digest by model-log offset."""
+        found = ({int(m[2]): m[1] for m in map(DIGEST.search, worker.lines) if m} for worker in self.all)
+        return [one for one in found if one]
+
+
+@contextmanager
+def crew(config: Config, valkey: ValkeyServer, directory: Path) -> Iterator[Crew]:
+    found = Crew(config, valkey, directory)
+    try:
+        yield found
+    finally:
+        for worker in found.running.values():
+            worker.kill()

@@ -1,0 +1,138 @@
+"""A worker with faults built in: what goes wrong, and where, is told by ``Faults``.
+
+It runs as a process of its own: ``main`` of this module in place of ``run`` of a worker's.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from divrec.config import Config
+from divrec.engine import Engine
+from tests.text.counting_encoder import CountingEncoder
+
+POISON = "poison"
+"""An item whose events make ``observe`` raise."""
+ENCODER = "counting"
+"""The text model of a faulty encode worker: vectors from hashes."""
+
+STEPS = ("loaded", "observed", "half-sent", "deltas-sent", "sent", "saved", "acknowledged", "reread", "snapshot")
+"""What a worker has just done when the fault comes; ``snapshot``: it is in the middle of writing one."""
+
+
+class Faults(msgspec.Struct, frozen=True):
+    step: str | None = None
+    """One of STEPS, None for no fault but the poisonous item."""
+    count: int = 1
+    """The fault comes when the step is reached for this many times."""
+    signal: int = signal.SIGKILL
+    """SIGKILL, or SIGSTOP: the worker freezes there and goes on from there when it is continued."""
+    digest_every: int = 20
+    """Model-log offsets between two logged digests."""
+
+
+def script(faults: Faults) -> str:
+    """For ``tests.streams.running.Worker``."""
+    told = msgspec.json.encode(faults).decode().replace("{", "{{").replace("}", "}}")
+    return f"from tests.e2e.faulty_worker import main; main('{{module}}', {told!r})"
+
+
+def main(module: str, faults: str) -> None:
+    """Run the worker of ``module`` with the configuration in the first argument."""
+    _break(msgspec.json.decode(faults, type=Faults))
+    sys.exit(import_module(module).run(Config(**json.loads(sys.argv[1]))))
+
+
+class _Fault:
+    def __init__(self, faults: Faults) -> None:
+        self.step, self._left, self._signal = faults.step, faults.count, faults.signal
+
+    def reached(self, step: str) -> None:
+        """Strikes if this is the place and the time."""
+        if step == self.step:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), self._signal)
+
+    def about_to(self, step: str) -> bool:
+        return step == self.step and self._left == 1
+
+
+def _break(faults: Faults) -> None:
+    from streams import encode, recommend, replica
+    from streams.computation import Computation
+
+    fault = _Fault(faults)
+    replica.DIGEST_EVERY = faults.digest_every
+    encode.load_encoder = lambda _: CountingEncoder(ENCODER)  # type: ignore[assignment,return-value]
+
+    observe = Engine.observe
+
+    def poisoned(self: Engine, profile: Any, event: Any, *rest: Any) -> Any:
+        if getattr(event, "item_id", None) == POISON:
+            raise ZeroDivisionError("a bug in observe")
+        return observe(self, profile, event, *rest)
+
+    Engine.observe = poisoned  # type: ignore[method-assign]
+    worker = recommend.Recommend
+    worker._load = _then(worker._load, lambda *_: fault.reached("loaded"))  # type: ignore[method-assign]
+    worker._save = _then(worker._save, lambda *_: fault.reached("saved"))  # type: ignore[method-assign]
+    worker._take = _then(worker._take, lambda *_: fault.reached("acknowledged"))  # type: ignore[method-assign]
+
+    process = worker._process
+
+    async def processed(self: Any, messages: Any, *, publish: bool) -> None:
+        await process(self, messages, publish=publish)
+        if not publish:
+            fault.reached("reread")
+
+    worker._process = processed  # type: ignore[method-assign]
+
+    outcome = Computation.outcome
+
+    def observed(*arguments: Any, **named: Any) -> Any:
+        found = outcome(*arguments, **named)
+        fault.reached("observed")
+        return found
+
+    Computation.outcome = observed  # type: ignore[method-assign]
+
+    send_all = recommend.send_all
+
+    async def sent(producer: Any, records: Any) -> None:
+        records = list(records)
+        deltas = [record for record in records if "model-log" in record.topic]
+        if fault.about_to("half-sent"):
+            await send_all(producer, records[: len(records) // 2])
+        elif fault.about_to("deltas-sent"):
+            await send_all(producer, deltas)
+        for step in ("half-sent", "deltas-sent"):
+            fault.reached(step)
+        await send_all(producer, records)
+        fault.reached("sent")
+
+    recommend.send_all = sent
+
+    save = np.save
+
+    def saved(file: Any, array: Any, **named: Any) -> None:
+        save(file, array, **named)
+        fault.reached("snapshot")
+
+    np.save = saved
+
+
+def _then(method: Callable[..., Awaitable[Any]], after: Callable[..., None]) -> Any:
+    async def both(*arguments: Any, **named: Any) -> Any:
+        result = await method(*arguments, **named)
+        after(*arguments)
+        return result
+
+    return both
