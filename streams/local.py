@@ -106,6 +106,7 @@ class LocalStack:
         self._stopping = threading.Event()
         self._settled = threading.Event()
         """Set when all is ready, or when the stack has ended."""
+        self._ended = threading.Event()
         # Children die with the thread that started them, so one thread starts them all and stays until the end.
         self._thread = threading.Thread(target=self._supervise, name="local-stack", daemon=True)
 
@@ -138,7 +139,8 @@ class LocalStack:
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Return after ``timeout_s``, or when the stack was stopped. Raises StackError if it ended by itself."""
-        self._thread.join(timeout_s)
+        # No join: a Ctrl-C in it makes Python 3.11 take the thread for ended, and stop() would not wait for it.
+        self._ended.wait(timeout_s)
         self.check()
 
     def info(self) -> StackInfo:
@@ -180,6 +182,7 @@ class LocalStack:
             self._error = error
         finally:
             self._settled.set()
+            self._ended.set()
 
     @contextmanager
     def _owned_directory(self) -> Iterator[None]:
