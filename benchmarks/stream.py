@@ -2,7 +2,8 @@
 
     python benchmarks/stream.py [--events 30000] [--items 10000] [--json OUT]
 
-- echo: Faust takes batches of raw bytes from a full topic and sends each back, with divrec's own app and agent loop.
+- echo: a bare Faust agent takes batches of 500 raw values from a full topic and sends each back through aiokafka.
+- tuned echo: the same on divrec's own agent loop and batched sending: what the recommend worker stands on.
 - recommend: the worker over a full ``events`` topic, a slate of 10 for every click, a catalogue of ``--items`` items
   with 384-dimensional vectors.
 - path: clicks through ingest and recommend as fast as they go.
@@ -48,8 +49,38 @@ from streams.wiring import make_producer
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.servers import EmbeddedBroker, KafkaServer, ValkeyServer, config_for
 
-ECHO = """
-import functools, json, sys
+BARE = """
+import asyncio, json, sys
+import faust
+from aiokafka import AIOKafkaProducer
+from divrec.config import Config
+from streams.ready import mark_ready
+from streams.topics import Topics
+import os
+
+config = Config(**json.loads(sys.argv[1]))
+topics = Topics(config)
+app = faust.App("bare", broker=f"kafka://{config.kafka.brokers}", web_enabled=False, topic_disable_leader=True,
+                topic_allow_declare=False, autodiscover=False, datadir=str(config.worker.state_dir))
+source = app.topic(topics.events, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+@app.agent(source)
+async def echo(stream):
+    producer = AIOKafkaProducer(bootstrap_servers=config.kafka.brokers, acks="all", enable_idempotence=True)
+    await producer.start()
+    async for values in stream.take(500, within=0.1):
+        sent = [await producer.send(topics.recommendations, value) for value in values]
+        await asyncio.gather(*sent)
+
+async def main():
+    await app.start()
+    mark_ready(config, "bare", os.getpid())
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+TUNED = """
+import json, sys
 from divrec.config import Config
 from streams.batches import batches
 from streams.codec import Record, send_all
@@ -62,7 +93,7 @@ async def set_up(worker):
         await send_all(worker.producer, [Record(topics.recommendations, m.partition, m.key, m.value) for m in messages])
     batches(worker.app, [topics.events], echo, 500)
 
-sys.exit(run_worker(Config(**json.loads(sys.argv[1])), "echo", set_up))
+sys.exit(run_worker(Config(**json.loads(sys.argv[1])), "tuned", set_up))
 """
 WORKER = "import json, sys; from divrec.config import Config; from streams.{0} import run; "
 WORKER += "sys.exit(run(Config(**json.loads(sys.argv[1]))))"
@@ -268,12 +299,16 @@ def measure(arguments: argparse.Namespace, progress: Progress, directory: Path) 
     kafka.start()
     count = arguments.events
     try:
-        config = config_for(kafka, valkey, directory / "echo", log_level="WARNING")
-        asyncio.run(create_topics(config))
-        asyncio.run(produce(config, event_records(config, clicks(count, arguments.items, 1))))
-        with processes(config, echo=ECHO) as running:
-            rate, cpu = asyncio.run(throughput(config, running["echo"], count, progress, "echo"))
-        results["echo"] = {"events_per_s": round(rate), "cpu_us_per_event": round(1e6 * cpu / (0.8 * count), 1)}
+        for name, script in (("bare", BARE), ("tuned", TUNED)):
+            config = config_for(kafka, valkey, directory / name, log_level="WARNING")
+            asyncio.run(create_topics(config))
+            asyncio.run(produce(config, event_records(config, clicks(count, arguments.items, 1))))
+            with processes(config, **{name: script}) as running:
+                rate, cpu = asyncio.run(throughput(config, running[name], count, progress, f"{name} echo"))
+            results[f"{name} echo"] = {
+                "events_per_s": round(rate),
+                "cpu_us_per_event": round(1e6 * cpu / (0.8 * count), 1),
+            }
 
         config = config_for(kafka, valkey, directory / "recommend", log_level="WARNING")
         asyncio.run(prepared(config, arguments.items))
@@ -281,8 +316,11 @@ def measure(arguments: argparse.Namespace, progress: Progress, directory: Path) 
         with processes(config, recommend=WORKER.format("recommend")) as running:
             rate, cpu = asyncio.run(throughput(config, running["recommend"], count, progress, "recommend"))
         results["recommend"] = {"events_per_s": round(rate), "cpu_us_per_event": round(1e6 * cpu / (0.8 * count), 1)}
-        results["recommend"]["of_echo"] = round(rate / results["echo"]["events_per_s"], 3)
+        results["recommend"]["of_bare_echo"] = round(rate / results["bare echo"]["events_per_s"], 3)
+        results["recommend"]["of_tuned_echo"] = round(rate / results["tuned echo"]["events_per_s"], 3)
 
+        if arguments.only:
+            return results
         config = config_for(kafka, valkey, directory / "path", log_level="WARNING")
         asyncio.run(prepared(config, arguments.items))
         inputs = [Record(Topics(config).clicks, None, c.user_id.encode(), encode(c)) for c in clicks(count, 10_000, 2)]
@@ -318,6 +356,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=30_000)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--delays", type=int, default=3_000)
+    parser.add_argument("--only", action="store_true", help="echoes and the recommend worker alone")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     console = Console()

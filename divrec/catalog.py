@@ -4,12 +4,14 @@ Vectors of one text model sit in a narrow cone, so for comparing them the catalo
 mean over the catalogue, unit length again. Cosines then spread over [-1, 1].
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from divrec.events import Item
 from divrec.items import ItemIndex, grown, hash64
-from divrec.retrieve.nearest import OVERSAMPLING, Codes, Ids, Vectors, cosines, encode_code, nearest_codes
+from divrec.retrieve.nearest import Codes, Ids, Vectors, encode_code, nearest
 
 CENTRED_UNTIL = 65_536
 """The centre is taken anew whenever the number of vectors has doubled, until there are this many."""
@@ -17,6 +19,20 @@ NEWEST = 64
 """Items in the list of the newest."""
 WITHDRAWN_PER_ITEM = 4
 """Withdrawals remembered, in multiples of ``max_items``."""
+
+
+class CatalogArrays(NamedTuple):
+    """What compiled code reads of the catalogue, by item index."""
+
+    hidden: npt.NDArray[np.bool_]
+    near: npt.NDArray[np.bool_]
+    ts: npt.NDArray[np.int64]
+    vectors: Vectors
+    codes: Codes
+    newest: Ids
+
+
+NO_WORDS: frozenset[str] = frozenset()
 
 
 class Catalog:
@@ -35,10 +51,14 @@ class Catalog:
         self.refused = 0
         """Items not taken because the catalogue was full."""
         self.descriptions: list[Item | None] = []
+        self.words: list[frozenset[str]] = []
+        """Terms and categories of each item: what a user's keywords are looked for in."""
         self.hidden: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         """Withdrawn: never in a slate."""
         self.listed: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         self.ts: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self.near: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
+        """Listed and with a vector: what a search for nearest items may find."""
         self.has_vector: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         self.vectors: Vectors = np.zeros((0, 0), np.float32)
         """Centred unit vectors, float32[capacity, d]; zero where there is none."""
@@ -57,6 +77,8 @@ class Catalog:
 
     def resize(self, capacity: int) -> None:
         self.descriptions.extend([None] * (capacity - len(self.descriptions)))
+        self.words.extend([NO_WORDS] * (capacity - len(self.words)))
+        self.near = grown(self.near, capacity)
         self.hidden = grown(self.hidden, capacity)
         self.listed = grown(self.listed, capacity)
         self.ts = grown(self.ts, capacity)
@@ -67,6 +89,7 @@ class Catalog:
 
     def clear(self, index: int) -> None:
         self.descriptions[index] = None
+        self.words[index] = NO_WORDS
         self.hidden[index] = self.listed[index] = False
         self.ts[index] = 0
         self._drop_vector(index)
@@ -94,6 +117,8 @@ class Catalog:
         self.listed[index] = True
         self.hidden[index] = False
         self.descriptions[index] = item
+        self.words[index] = frozenset([*item.terms, *(category.casefold() for category in item.categories)])
+        self.near[index] = self.has_vector[index]
         self.ts[index] = item.ts
         self._newest = None
 
@@ -106,6 +131,7 @@ class Catalog:
         self._count -= bool(self.listed[index])
         self.listed[index] = False
         self.descriptions[index] = None
+        self.words[index] = NO_WORDS
         self.hidden[index] = True
         self._drop_vector(index)
         self._newest = None
@@ -125,6 +151,7 @@ class Catalog:
             self._shape(len(vector))
         self._vectors_held += not self.has_vector[index]
         self.has_vector[index] = True
+        self.near[index] = self.listed[index]
         self._raw[index] = vector
         self._place(index)
         if self._vectors_held >= self._recentre_at and self._vectors_held <= CENTRED_UNTIL:
@@ -138,7 +165,7 @@ class Catalog:
     def _drop_vector(self, index: int) -> None:
         if self.has_vector[index]:
             self._vectors_held -= 1
-            self.has_vector[index] = False
+            self.has_vector[index] = self.near[index] = False
             self.vectors[index] = 0.0
 
     def _shape(self, dimensions: int) -> None:
@@ -168,15 +195,12 @@ class Catalog:
 
     def nearest(self, query: Vectors, count: int) -> tuple[Ids, Vectors]:
         """The ``count`` listed items nearest to the centred unit ``query[d]``: indices and cosines, nearest first."""
-        if not self._vectors_held or not query.any():
-            return np.zeros(0, np.int32), np.zeros(0, np.float32)
-        code = np.empty(self._codes.shape[1], np.uint64)
-        encode_code(query, code)
         n = len(self.items.ids)
-        rows = nearest_codes(self._codes[:n], self.has_vector[:n] & self.listed[:n], code, OVERSAMPLING * count)
-        cosine = cosines(self.vectors, rows, query)
-        best = np.argsort(-cosine, kind="stable")[:count]
-        return rows[best], cosine[best]
+        return nearest(self._codes[:n], self.near[:n], self.vectors, query, count)
+
+    def arrays(self) -> "CatalogArrays":
+        n = len(self.items.ids)
+        return CatalogArrays(self.hidden, self.near[:n], self.ts, self.vectors, self._codes[:n], self.newest())
 
     def newest(self) -> Ids:
         """The listed items with the latest ``ts``, newest first."""
@@ -190,7 +214,7 @@ class Catalog:
         return self._newest
 
     def sizes(self) -> dict[str, int]:
-        arrays = (self.hidden, self.listed, self.ts, self.has_vector, self.vectors, self._raw, self._codes)
+        arrays = (self.hidden, self.listed, self.near, self.ts, self.has_vector, self.vectors, self._raw, self._codes)
         return {
             "catalog_items": self._count,
             "catalog_items_bound": self.max_items,

@@ -145,7 +145,7 @@ class EncoderConfig(Section):
     cache_bytes: Positive = 1_000_000_000
     """Bound of the vectors cached on disk."""
     pending: Positive = 512
-    """Texts taken from the topics and waiting for the model."""
+    """Texts taken from one topic and waiting for the model; then reading it pauses."""
 
 
 class WorkerConfig(Section):

@@ -3,8 +3,8 @@
 It does no input or output and reads no clock.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,21 @@ from divrec.catalog import Catalog
 from divrec.cf.item_item import QUERY_HISTORY
 from divrec.config import Config, FeedbackConfig
 from divrec.deltas import Delta, ModelLogRecord
-from divrec.diversify.mmr import pick
 from divrec.errors import EventError
 from divrec.events import Click, Event, Item, ItemVector, Request, Review, SlateItem, pack_vector, unpack_vector
-from divrec.explain.reasons import Explainer
+from divrec.explain.reasons import reasons
 from divrec.interest.keywords import TERMS_PER_EVENT, decay, learn_keywords
-from divrec.interest.vectors import INTEREST_HISTORY, REVIEW_DECAY, Vectors, interest_vector
+from divrec.interest.vectors import INTEREST_HISTORY, REVIEW_DECAY
 from divrec.items import ItemIndex
 from divrec.model import DAY_MS, Model
-from divrec.profile import Profile, newest_rows
-from divrec.rank.blend import FIXED_WEIGHTS, blend, top
-from divrec.retrieve.candidates import Query, Scratch, retrieve
-from divrec.rules.filter import allowed
+from divrec.profile import Profile
+from divrec.rank.blend import FIXED_WEIGHTS
+from divrec.retrieve.candidates import SIGNALS, CandidateSpace
 from divrec.rules.publish import makes_slate
+from divrec.slate import Asks, empty_slates, make_slates
+
+T = TypeVar("T", bound=np.generic)
+V = TypeVar("V")
 
 
 class Observed(NamedTuple):
@@ -38,8 +40,14 @@ class Observed(NamedTuple):
     """The event id was applied before: nothing changed but the offset."""
 
 
-NO_ROWS = np.zeros(0, np.int32)
-NO_REVIEW = np.zeros(0, np.float32)
+class Ask(NamedTuple):
+    """A slate that is wanted: None stands for the configured value."""
+
+    profile: Profile
+    now: int
+    k: int | None = None
+    diversity: float | None = None
+    exclude: Sequence[str] = ()
 
 
 class Engine:
@@ -54,7 +62,7 @@ class Engine:
         self.model = Model(config.model, self.items)
         self.catalog = Catalog(self.items, config.model.max_items)
         self.catalog.model = encoder_model
-        self._scratch = Scratch(self.items)
+        self._candidates = CandidateSpace(self.items, config.model)
         self._fresh_ms = config.slate.fresh_days * DAY_MS
 
     # -- learning ------------------------------------------------------------------------------------------------
@@ -150,88 +158,117 @@ class Engine:
 
         ``diversity`` in [0, 1], 0 = by relevance alone. ``exclude`` are items that must not be in it.
         """
-        slate = self.config.slate
-        k = slate.k if k is None else k
-        diversity = slate.diversity if diversity is None else diversity
-        history, feedback = newest_rows(self.items, profile.items, profile.feedback, QUERY_HISTORY)
-        review = self._review_vector(profile)
-        query = Query(
-            history,
-            np.minimum(feedback + np.float32(1), np.float32(1)),
-            self._interest(profile, history, feedback, review),
-            now,
-        )
-        found = retrieve(query, self.model, self.catalog, self._scratch, self._fresh_ms)
+        return self.recommend_all([Ask(profile, now, k, diversity, exclude)])[0]
 
-        excluded = np.array([row for row in map(self.items.get, exclude) if row >= 0], np.int32) if exclude else NO_ROWS
-        may = self._allowed(profile, found.rows, excluded)
-        parts = blend(found.signals, may, FIXED_WEIGHTS)
-        relevance = parts.sum(axis=1)
-        pool = top(relevance, max(slate.pool, k))
-        if not len(pool):
+    def recommend_all(self, asks: Sequence[Ask]) -> list[list[SlateItem]]:
+        """The slates for ``asks``, in their order."""
+        if not asks:
             return []
-        chosen = pick(relevance[pool], self.catalog.vectors[found.rows[pool]], k, np.float32(diversity))
-        kept = self._allowed(profile, found.rows[pool[chosen]], excluded)  # the last word, whatever came before
-        chosen = chosen[kept]
-
-        liked = history[feedback > 0] if len(history) else history
-        explainer = Explainer(self.catalog, profile.keywords, liked, review)
-        similarity = self._similarity_above(found.rows[pool[chosen]])
+        packed = self._packed(asks)
+        slates = empty_slates(len(asks), int(packed.k.max()), len(SIGNALS))
+        make_slates(
+            packed,
+            self.model.arrays(),
+            self.catalog.arrays(),
+            self.items.fingerprints,
+            self._candidates.space,
+            FIXED_WEIGHTS,
+            self.config.slate.pool,
+            self._fresh_ms,
+            slates,
+        )
+        sizes, columns = slates.sizes.tolist(), [column.tolist() for column in slates[1:]]
         return [
-            SlateItem(
-                item_id=self.items.id(row),
-                position=position + 1,
-                relevance=round(value, 5),
-                relevance_rank=rank + 1,
-                similarity=round(near, 4),
-                reasons=explainer.reasons(row, part, referents),
-            )
-            for position, (rank, row, value, near, part, referents) in enumerate(
-                zip(
-                    chosen.tolist(),
-                    found.rows[pool[chosen]].tolist(),
-                    relevance[pool[chosen]].tolist(),
-                    similarity.tolist(),
-                    parts[pool[chosen]].tolist(),
-                    found.referents[pool[chosen]].tolist(),
-                    strict=True,
-                )
-            )
+            self._explained(ask.profile, size, *made) for ask, size, *made in zip(asks, sizes, *columns, strict=True)
         ]
 
-    def _allowed(
-        self, profile: Profile, rows: npt.NDArray[np.int32], excluded: npt.NDArray[np.int32]
-    ) -> npt.NDArray[np.bool_]:
-        consumed = EMPTY if self.config.slate.allow_repeats else profile.consumed
-        return allowed(rows, self.catalog.hidden, self.items.fingerprints, consumed, excluded)
+    def _explained(
+        self,
+        profile: Profile,
+        size: int,
+        rows: list[int],
+        ranks: list[int],
+        relevance: list[float],
+        similarity: list[float],
+        parts: list[list[float]],
+        referents: list[list[int]],
+    ) -> list[SlateItem]:
+        ids = self.items.ids
+        return [
+            SlateItem(
+                item_id=ids[rows[at]] or "",
+                position=at + 1,
+                relevance=round(relevance[at], 5),
+                relevance_rank=ranks[at] + 1,
+                similarity=round(similarity[at], 4),
+                reasons=reasons(self.catalog, profile.keywords, rows[at], parts[at], referents[at]),
+            )
+            for at in range(size)
+        ]
 
-    def _review_vector(self, profile: Profile) -> Vectors:
-        if not profile.review_vector or profile.review_model != self.catalog.model:
-            return NO_REVIEW
-        vector = np.frombuffer(profile.review_vector, "<f2").astype(np.float32)
-        return self.catalog.centred(vector) if len(vector) == self.catalog.dimensions else NO_REVIEW
-
-    def _interest(
-        self, profile: Profile, history: npt.NDArray[np.int32], feedback: Vectors, review: Vectors
-    ) -> Vectors:
-        rejected, rejected_feedback = newest_rows(
-            self.items, profile.rejected, profile.rejected_feedback, INTEREST_HISTORY
+    def _packed(self, asks: Sequence[Ask]) -> Asks:
+        """The asks as arrays."""
+        slate, get = self.config.slate, self.items.get
+        history, feedback = Ragged(), Ragged()
+        rejected, rejected_feedback, excluded = Ragged(), Ragged(), Ragged()
+        consumed: list[bytes] = []
+        reviews = np.zeros((len(asks), self.catalog.dimensions), np.float32)
+        for n, ask in enumerate(asks):
+            profile = ask.profile
+            history.add(map(get, newest(profile.items, QUERY_HISTORY)))
+            feedback.add(newest(profile.feedback, QUERY_HISTORY))
+            rejected.add(map(get, newest(profile.rejected, INTEREST_HISTORY)))
+            rejected_feedback.add(newest(profile.rejected_feedback, INTEREST_HISTORY))
+            excluded.add(sorted(row for row in map(get, ask.exclude) if row >= 0) if ask.exclude else ())
+            consumed.append(b"" if slate.allow_repeats else profile.consumed.packed)
+            if profile.review_vector and profile.review_model == self.catalog.model:
+                vector = np.frombuffer(profile.review_vector, "<f2").astype(np.float32)
+                if len(vector) == self.catalog.dimensions:
+                    reviews[n] = self.catalog.centred(vector)
+        starts = np.cumsum([0, *map(len, consumed)], dtype=np.int32) // 4
+        return Asks(
+            history.array(np.int32),
+            feedback.array(np.float32),
+            history.starts(),
+            rejected.array(np.int32),
+            rejected_feedback.array(np.float32),
+            rejected.starts(),
+            np.frombuffer(b"".join(consumed), np.dtype("<u4")),
+            np.array([ask.profile.consumed.shift for ask in asks], np.int32),
+            starts,
+            excluded.array(np.int32),
+            excluded.starts(),
+            reviews,
+            np.array([ask.now for ask in asks], np.int64),
+            np.array([slate.k if ask.k is None else ask.k for ask in asks], np.int32),
+            np.array([slate.diversity if ask.diversity is None else ask.diversity for ask in asks], np.float32),
         )
-        return interest_vector(self.catalog.vectors, history, feedback, rejected, rejected_feedback, review)
-
-    def _similarity_above(self, rows: npt.NDArray[np.int32]) -> Vectors:
-        """Largest cosine of each item to the ones before it: float32[n], 0 for the first."""
-        vectors = self.catalog.vectors[rows]
-        cosine = np.tril(vectors @ vectors.T, -1)
-        cosine[np.triu_indices(len(rows))] = -2.0
-        above = cosine.max(axis=1, initial=-2.0)
-        return np.where(above > -2.0, above, np.float32(0))
 
     def sizes(self) -> dict[str, int]:
         return self.model.sizes() | self.catalog.sizes()
 
 
-EMPTY = Profile("", 0).consumed
+class Ragged:
+    """Lists of different lengths as one array and the places where each begins."""
+
+    def __init__(self) -> None:
+        self._values: list[float] = []
+        self._starts = [0]
+
+    def add(self, values: Iterable[float]) -> None:
+        self._values.extend(values)
+        self._starts.append(len(self._values))
+
+    def array(self, dtype: type[T]) -> npt.NDArray[T]:
+        return np.array(self._values, dtype)
+
+    def starts(self) -> npt.NDArray[np.int32]:
+        return np.array(self._starts, np.int32)
+
+
+def newest(values: list[V], count: int) -> list[V]:
+    """The last ``count`` values, newest first."""
+    return values[: -count - 1 : -1]
 
 
 def feedback_of(config: FeedbackConfig, action: str, rating: float | None) -> tuple[float, float]:

@@ -58,6 +58,19 @@ class ModelState(NamedTuple):
         return whole.hexdigest()
 
 
+class ModelArrays(NamedTuple):
+    """What compiled code reads of the model, by item index."""
+
+    item_item_ids: Ids
+    item_item_weights: Weights
+    transition_ids: Ids
+    transition_weights: Weights
+    counts: Weights
+    out: Weights
+    popularity: Values
+    popular: Ids
+
+
 class Model:
     """Item-item co-counts, transitions and decayed popularity over the items of ``items``."""
 
@@ -192,6 +205,18 @@ class Model:
             self._popular = order[top[np.argsort(-value[top], kind="stable")]]
             self._popular_until = self.interactions + 1 + min(1_000, len(order) // 100)
         return self._popular
+
+    def arrays(self) -> ModelArrays:
+        return ModelArrays(
+            self.item_item.ids,
+            self.item_item.weights,
+            self.transitions.ids,
+            self.transitions.weights,
+            self.counts,
+            self.out,
+            self.popularity.values,
+            self.popular(),
+        )
 
     def state(self) -> ModelState:
         """A copy of everything that replicas share, in their common order."""

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from divrec.errors import StoreError
 from divrec.interest.keywords import Keywords
-from divrec.items import ItemIndex, fingerprint, hash64
+from divrec.items import fingerprint, hash64
 
 REJECTED = 20
 """Rejections kept."""
@@ -130,15 +130,6 @@ class Profile(Struct):
     def recent(self, count: int) -> list[str]:
         """The last ``count`` different items, newest first."""
         return list(dict.fromkeys(reversed(self.items[-2 * count :])))[:count]
-
-
-def newest_rows(
-    items: ItemIndex, ids: list[str], values: list[float], count: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Indices (-1: unknown) of the last ``count`` of ``ids`` and their values, newest first."""
-    get = items.get
-    rows = [get(item_id) for item_id in ids[: -count - 1 : -1]]
-    return np.array(rows, np.int32), np.array(values[: -count - 1 : -1], np.float32)
 
 
 _encoder = msgspec.msgpack.Encoder()

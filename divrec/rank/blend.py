@@ -19,10 +19,13 @@ assert len(FIXED_WEIGHTS) == len(SIGNALS)
 
 
 @compiled
-def blend(signals: Weights, allowed: npt.NDArray[np.bool_], weights: Weights) -> Weights:
-    """Parts of the relevance, float32[n, s]: their sum over s is the relevance; -1 in all for what is not allowed."""
+def blend(signals: Weights, allowed: npt.NDArray[np.bool_], weights: Weights) -> tuple[Weights, Weights]:
+    """Parts of the relevance, float32[n, s], and their sums, float32[n]; -1 for what is not allowed."""
     n, sources = signals.shape
-    parts = np.full((n, sources), np.float32(-1))
+    parts = np.zeros((n, sources), np.float32)
+    relevance = np.empty(n, np.float32)
+    for c in range(n):
+        relevance[c] = np.float32(0) if allowed[c] else np.float32(-1)
     total = np.float32(0)
     for s in range(sources):
         total += weights[s]
@@ -33,11 +36,14 @@ def blend(signals: Weights, allowed: npt.NDArray[np.bool_], weights: Weights) ->
             if allowed[c]:
                 low = min(low, signals[c, s])
                 high = max(high, signals[c, s])
-        scale = weights[s] / (total * (high - low)) if high > low else np.float32(0)
+        if not high > low:
+            continue
+        scale = weights[s] / (total * (high - low))
         for c in range(n):
             if allowed[c]:
                 parts[c, s] = (signals[c, s] - low) * scale
-    return parts
+                relevance[c] += parts[c, s]
+    return parts, relevance
 
 
 @compiled

@@ -8,15 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from divrec.catalog import Catalog
+from divrec.catalog import NEWEST, CatalogArrays
 from divrec.cf.item_item import DAMPING, QUERY_HISTORY, RECENCY
 from divrec.cf.neighbours import Ids, Weights
-from divrec.cf.popularity import Values
 from divrec.cf.transitions import DECAY, STEPS
 from divrec.compiled import compiled
+from divrec.config import ModelConfig
 from divrec.interest.vectors import Vectors
 from divrec.items import ItemIndex, grown
-from divrec.model import Model
+from divrec.model import POPULAR, ModelArrays
+from divrec.retrieve.nearest import nearest
 
 SIGNALS = ("item_neighbour", "transition", "content", "popular_now", "fresh")
 ITEM_ITEM, TRANSITION, CONTENT, POPULAR_NOW, FRESH = range(len(SIGNALS))
@@ -26,164 +27,132 @@ NEAREST = 64
 
 
 class Candidates(NamedTuple):
-    """Retrieved items, in the order in which they were found."""
+    """Space for the candidates of one recommendation, used again for the next."""
 
+    slots: npt.NDArray[np.int32]
+    """By item: its position among the candidates plus one, 0 for none (all 0 between two recommendations)."""
     rows: Ids
     """Item indices, int32[n]."""
     signals: Weights
     """Score of each source, float32[n, len(SIGNALS)], 0 where it has nothing to say."""
-    referents: npt.NDArray[np.int32]
+    referents: Ids
     """The past item that gave most of the signal, int32[n, len(SIGNALS)], -1 for none."""
+    best: Weights
+    """What that item gave, float32[n, 2]."""
 
 
-class Scratch:
-    """Arrays by item that a retrieval writes and cleans again, kept to spare their allocation."""
+class CandidateSpace:
+    """Keeps ``Candidates`` that are large enough."""
 
-    def __init__(self, items: ItemIndex) -> None:
-        self.slot: npt.NDArray[np.int32] = np.zeros(0, np.int32)
-        """Position among the candidates plus one, 0 for none."""
+    def __init__(self, items: ItemIndex, config: ModelConfig) -> None:
+        bound = QUERY_HISTORY * config.neighbours + STEPS * config.transitions + NEAREST + NEWEST + POPULAR
+        self.space = Candidates(
+            np.zeros(0, np.int32),
+            np.empty(bound, np.int32),
+            np.empty((bound, len(SIGNALS)), np.float32),
+            np.empty((bound, len(SIGNALS)), np.int32),
+            np.empty((bound, 2), np.float32),
+        )
         items.attach(self)
 
     def resize(self, capacity: int) -> None:
-        self.slot = grown(self.slot, capacity)
+        self.space = self.space._replace(slots=grown(self.space.slots, capacity))
 
     def clear(self, index: int) -> None:
-        """Nothing outlives a retrieval."""
+        """Nothing outlives a recommendation."""
 
     def entered(self, index: int, item_id: str) -> None:
-        """Nothing outlives a retrieval."""
+        """Nothing outlives a recommendation."""
 
     def holds(self, index: int) -> bool:  # noqa: ARG002
         return False
 
 
-class Query(NamedTuple):
-    """What a retrieval asks with."""
-
-    history: Ids
-    """The user's last items, newest first, -1 where unknown."""
-    weights: Weights
-    """How much each of them speaks for its neighbours, in [0, 1]."""
-    interest: Vectors
-    """Centred unit vector float32[d], zero if there is none."""
-    now: int
-    """Stream time, epoch milliseconds."""
-
-
-def retrieve(query: Query, model: Model, catalog: Catalog, scratch: Scratch, fresh_ms: float) -> Candidates:
-    """All candidates of all sources; what may not be shown is still among them (``rules`` takes it out)."""
-    near, cosine = catalog.nearest(query.interest, NEAREST)
-    newest = catalog.newest()
-    age = query.now - catalog.ts[newest]
-    young = (age >= 0) & (age <= fresh_ms)
-    fresh = newest[young]
-    freshness = np.exp2(-3.0 * age[young] / fresh_ms).astype(np.float32)
-    bound = (QUERY_HISTORY * model.item_item.width + STEPS * model.transitions.width + len(near) + len(fresh)) + len(
-        popular := model.popular()
-    )
-    rows = np.empty(bound, np.int32)
-    signals = np.zeros((bound, len(SIGNALS)), np.float32)
-    referents = np.full((bound, len(SIGNALS)), -1, np.int32)
-    count = accumulate(
-        rows,
-        signals,
-        referents,
-        scratch.slot,
-        query.history,
-        query.weights,
-        model.item_item.ids,
-        model.item_item.weights,
-        model.transitions.ids,
-        model.transitions.weights,
-        model.counts,
-        model.out,
-        model.popularity.values,
-        popular,
-        near,
-        cosine,
-        fresh,
-        freshness,
-    )
-    return Candidates(rows[:count], signals[:count], referents[:count])
-
-
 @compiled
-def _slot(rows: Ids, slots: Ids, item: int, count: int) -> int:
+def _slot(space: Candidates, item: int, count: int) -> int:
     """The candidate position of ``item``, which becomes a candidate if it is none."""
-    if slots[item] == 0:
-        rows[count] = item
-        slots[item] = count + 1
-    return int(slots[item]) - 1
+    if space.slots[item] == 0:
+        space.rows[count] = item
+        space.slots[item] = count + 1
+        space.signals[count] = 0.0
+        space.referents[count] = -1
+        space.best[count] = 0.0
+        return count
+    return int(space.slots[item]) - 1
 
 
 @compiled
-def accumulate(
-    rows: Ids,
-    signals: Weights,
-    referents: Ids,
-    slots: Ids,
-    history: Ids,
+def _add_neighbours(
+    space: Candidates,
+    source: int,
+    past: int,
+    strength: float,
+    ids: Ids,
     weights: Weights,
-    item_item_ids: Ids,
-    item_item_weights: Weights,
-    transition_ids: Ids,
-    transition_weights: Weights,
     counts: Weights,
-    out: Weights,
-    popularity: Values,
-    popular: Ids,
-    near: Ids,
-    cosine: Weights,
-    fresh: Ids,
-    freshness: Weights,
+    count: int,
 ) -> int:
-    """Fill the candidate arrays; how many there are. ``slots`` is zero before and after."""
+    """Add strength · weight / √(n(j) + β) for every neighbour j of ``past``."""
+    for n in range(ids.shape[1]):
+        item = ids[past, n]
+        if item < 0:
+            break
+        at = _slot(space, item, count)
+        count = max(count, at + 1)
+        score = np.float32(strength * weights[past, n] / np.sqrt(counts[item] + DAMPING))
+        space.signals[at, source] += score
+        if score > space.best[at, source]:
+            space.best[at, source] = score
+            space.referents[at, source] = past
+    return count
+
+
+@compiled
+def retrieve(
+    space: Candidates,
+    history: Ids,
+    feedback: Weights,
+    interest: Vectors,
+    now: int,
+    fresh_ms: float,
+    model: ModelArrays,
+    catalog: CatalogArrays,
+) -> int:
+    """Fill ``space`` with the candidates of all sources; how many there are.
+
+    ``history`` are the user's last items, newest first, -1 where unknown; those with negative ``feedback`` speak less
+    for their neighbours. ``interest`` is a centred unit vector or zero, ``now`` the stream time. What may not be shown
+    is still among the candidates: ``rules`` takes it out.
+    """
     count = 0
-    best = np.zeros((len(rows), 2), np.float32)
-    for q in range(min(QUERY_HISTORY, len(history))):
+    step = 1.0
+    for q in range(len(history)):
         past = history[q]
-        if past < 0 or weights[q] <= 0:
-            continue
-        strength = np.float32(weights[q] * np.exp(-q / RECENCY) / np.sqrt(counts[past] + DAMPING))
-        for n in range(item_item_ids.shape[1]):
-            item = item_item_ids[past, n]
-            if item < 0:
-                break
-            at = _slot(rows, slots, item, count)
-            count = max(count, at + 1)
-            score = np.float32(strength * item_item_weights[past, n] / np.sqrt(counts[item] + DAMPING))
-            signals[at, ITEM_ITEM] += score
-            if score > best[at, 0]:
-                best[at, 0] = score
-                referents[at, ITEM_ITEM] = past
-    step = np.float32(1)
-    for q in range(min(STEPS, len(history))):
-        past = history[q]
-        if past >= 0 and weights[q] > 0:
-            strength = np.float32(step / np.sqrt(out[past] + DAMPING))
-            for n in range(transition_ids.shape[1]):
-                item = transition_ids[past, n]
-                if item < 0:
-                    break
-                at = _slot(rows, slots, item, count)
-                count = max(count, at + 1)
-                score = np.float32(strength * transition_weights[past, n] / np.sqrt(counts[item] + DAMPING))
-                signals[at, TRANSITION] += score
-                if score > best[at, 1]:
-                    best[at, 1] = score
-                    referents[at, TRANSITION] = past
-        step *= np.float32(DECAY)
+        weight = min(np.float32(1), np.float32(1) + feedback[q])
+        if past >= 0 and weight > 0:
+            if q < QUERY_HISTORY:
+                strength = weight * np.exp(-q / RECENCY) / np.sqrt(model.counts[past] + DAMPING)
+                ids, weights = model.item_item_ids, model.item_item_weights
+                count = _add_neighbours(space, ITEM_ITEM, past, strength, ids, weights, model.counts, count)
+            if q < STEPS:
+                strength = step / np.sqrt(model.out[past] + DAMPING)
+                ids, weights = model.transition_ids, model.transition_weights
+                count = _add_neighbours(space, TRANSITION, past, strength, ids, weights, model.counts, count)
+        step *= DECAY
+    near, cosine = nearest(catalog.codes, catalog.near, catalog.vectors, interest, NEAREST)
     for n in range(len(near)):
-        at = _slot(rows, slots, near[n], count)
+        at = _slot(space, near[n], count)
         count = max(count, at + 1)
-        signals[at, CONTENT] = max(np.float32(0), cosine[n])
-    for item in popular:
-        count = max(count, _slot(rows, slots, item, count) + 1)
-    for n in range(len(fresh)):
-        at = _slot(rows, slots, fresh[n], count)
-        count = max(count, at + 1)
-        signals[at, FRESH] = freshness[n]
+        space.signals[at, CONTENT] = max(np.float32(0), cosine[n])
+    for item in model.popular:
+        count = max(count, _slot(space, item, count) + 1)
+    for item in catalog.newest:
+        age = now - catalog.ts[item]
+        if 0 <= age <= fresh_ms:
+            at = _slot(space, item, count)
+            count = max(count, at + 1)
+            space.signals[at, FRESH] = 2.0 ** (-3.0 * age / fresh_ms)
     for at in range(count):
-        signals[at, POPULAR_NOW] = np.float32(popularity[rows[at]])
-        slots[rows[at]] = 0
+        space.signals[at, POPULAR_NOW] = model.popularity[space.rows[at]]
+        space.slots[space.rows[at]] = 0
     return count

@@ -89,3 +89,21 @@ def cosines(vectors: Vectors, rows: Ids, query: Vectors) -> Vectors:
             total += vectors[row, i] * query[i]
         out[n] = total
     return out
+
+
+@compiled
+def nearest(
+    codes: Codes, usable: npt.NDArray[np.bool_], vectors: Vectors, query: Vectors, count: int
+) -> tuple[Ids, Vectors]:
+    """The ``count`` usable rows nearest to the unit ``query[d]``: indices and cosines, nearest first.
+
+    Nothing is near to a zero query.
+    """
+    if len(query) == 0 or not query.any():
+        return np.empty(0, np.int32), np.empty(0, np.float32)
+    code = np.empty(codes.shape[1], np.uint64)
+    encode_code(query, code)
+    rows = nearest_codes(codes, usable, code, OVERSAMPLING * count)
+    cosine = cosines(vectors, rows, query)
+    order = np.argsort(-cosine, kind="mergesort")[:count]
+    return rows[order], cosine[order]

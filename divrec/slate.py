@@ -1,0 +1,156 @@
+"""From profiles to slates in one compiled pass: retrieve → blend → rules → diversify → what explains them.
+
+All slates of a batch are made in one call: what a call from Python costs is paid once, and nothing is allocated per
+candidate.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from divrec.catalog import CatalogArrays
+from divrec.compiled import compiled, compiled_fast
+from divrec.diversify.mmr import pick
+from divrec.interest.vectors import Vectors, interest_vector
+from divrec.model import ModelArrays
+from divrec.rank.blend import blend, top
+from divrec.retrieve.candidates import CONTENT, Candidates, retrieve
+from divrec.rules.filter import allowed
+
+Ids = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+REVIEW = -2
+"""In place of a past item: the user's own reviews are nearer than any of them."""
+
+
+class Asks(NamedTuple):
+    """What the slates of a batch are made from: lists of all asks one after the other, with where each begins."""
+
+    history: Ids
+    feedback: Floats
+    history_starts: Ids
+    rejected: Ids
+    rejected_feedback: Floats
+    rejected_starts: Ids
+    consumed: npt.NDArray[np.uint32]
+    shifts: Ids
+    consumed_starts: Ids
+    excluded: Ids
+    excluded_starts: Ids
+    reviews: Vectors
+    """Centred review vectors, float32[asks, d], zero where there is none."""
+    now: npt.NDArray[np.int64]
+    k: Ids
+    diversity: Floats
+
+
+class Slates(NamedTuple):
+    """Made slates, one row an ask, ``sizes[ask]`` items each, best first."""
+
+    sizes: Ids
+    rows: Ids
+    ranks: Ids
+    """Position by relevance alone, from 0."""
+    relevance: Floats
+    similarity: Floats
+    """Largest cosine to the items above."""
+    parts: Floats
+    """Parts of the relevance by source, float32[asks, k, sources]."""
+    referents: Ids
+    """The past item behind each part; for content the liked item that is nearest, or ``REVIEW``."""
+
+
+def empty_slates(asks: int, k: int, sources: int) -> Slates:
+    return Slates(
+        np.zeros(asks, np.int32),
+        np.empty((asks, k), np.int32),
+        np.empty((asks, k), np.int32),
+        np.empty((asks, k), np.float32),
+        np.empty((asks, k), np.float32),
+        np.empty((asks, k, sources), np.float32),
+        np.empty((asks, k, sources), np.int32),
+    )
+
+
+@compiled
+def make_slates(
+    asks: Asks,
+    model: ModelArrays,
+    catalog: CatalogArrays,
+    fingerprints: npt.NDArray[np.uint32],
+    space: Candidates,
+    weights: Floats,
+    pool_size: int,
+    fresh_ms: float,
+    slates: Slates,
+) -> None:
+    """Fill ``slates``. The rules have the last word: an item that they forbid is in none, whatever came before."""
+    for n in range(len(asks.k)):
+        history = asks.history[asks.history_starts[n] : asks.history_starts[n + 1]]
+        feedback = asks.feedback[asks.history_starts[n] : asks.history_starts[n + 1]]
+        rejected = asks.rejected[asks.rejected_starts[n] : asks.rejected_starts[n + 1]]
+        rejected_feedback = asks.rejected_feedback[asks.rejected_starts[n] : asks.rejected_starts[n + 1]]
+        consumed = asks.consumed[asks.consumed_starts[n] : asks.consumed_starts[n + 1]]
+        excluded = asks.excluded[asks.excluded_starts[n] : asks.excluded_starts[n + 1]]
+        review = asks.reviews[n]
+
+        interest = interest_vector(catalog.vectors, history, feedback, rejected, rejected_feedback, review)
+        count = retrieve(space, history, feedback, interest, asks.now[n], fresh_ms, model, catalog)
+        rows = space.rows[:count]
+        may = allowed(rows, catalog.hidden, fingerprints, consumed, asks.shifts[n], excluded)
+        parts, relevance = blend(space.signals[:count], may, weights)
+        pool = top(relevance, max(pool_size, asks.k[n]))
+        pool_rows = rows[pool]
+        vectors = catalog.vectors[pool_rows]
+        chosen = pick(relevance[pool], vectors, asks.k[n], asks.diversity[n])
+        may = allowed(pool_rows[chosen], catalog.hidden, fingerprints, consumed, asks.shifts[n], excluded)
+        chosen = chosen[may]
+
+        slates.sizes[n] = len(chosen)
+        similarity_above(vectors, chosen, slates.similarity[n])
+        for at in range(len(chosen)):
+            candidate = pool[chosen[at]]
+            row = rows[candidate]
+            slates.rows[n, at] = row
+            slates.ranks[n, at] = chosen[at]
+            slates.relevance[n, at] = relevance[candidate]
+            slates.parts[n, at] = parts[candidate]
+            slates.referents[n, at] = space.referents[candidate]
+            if parts[candidate, CONTENT] > 0:
+                slates.referents[n, at, CONTENT] = closest(catalog.vectors, row, history, feedback, review)
+
+
+@compiled_fast
+def similarity_above(vectors: Vectors, chosen: Ids, out: Floats) -> None:
+    """Write the largest cosine of each chosen row to the ones before it, 0 for the first, into ``out``."""
+    for at in range(len(chosen)):
+        nearest = np.float32(-2)
+        for before in range(at):
+            cosine = np.float32(0)
+            for i in range(vectors.shape[1]):
+                cosine += vectors[chosen[at], i] * vectors[chosen[before], i]
+            nearest = max(nearest, cosine)
+        out[at] = nearest if at > 0 else np.float32(0)
+
+
+@compiled_fast
+def closest(vectors: Vectors, row: int, history: Ids, feedback: Floats, review: Vectors) -> int:
+    """The liked item of ``history`` nearest to ``row``, ``REVIEW`` if the reviews are nearer, -1 if nothing is near."""
+    best = -1
+    best_cosine = np.float32(0)
+    for q in range(len(history)):
+        past = history[q]
+        if past < 0 or feedback[q] <= 0:
+            continue
+        cosine = np.float32(0)
+        for i in range(vectors.shape[1]):
+            cosine += vectors[past, i] * vectors[row, i]
+        if cosine > best_cosine:
+            best_cosine = cosine
+            best = past
+    cosine = np.float32(0)
+    for i in range(len(review)):
+        cosine += review[i] * vectors[row, i]
+    return REVIEW if cosine > best_cosine else best
