@@ -61,24 +61,25 @@ class Backlog:
     """Sends works whose vector is known or not needed at once, the others when the model has read them.
 
     The others wait in one line, with every later work of the same key, and are sent in the order they came in,
-    although the encoder sorts texts by length. At ``limit`` waiting works ``add`` waits too. ``send`` returns when
-    everything is acknowledged, then ``done`` is called. ``models`` and ``lookups`` are where the encoder runs: one
-    thread each, so that a look-up never waits for the model.
+    although the encoder sorts texts by length. While ``limit`` works from one topic wait, ``add`` waits too, so that
+    reviews never keep items out. ``send`` returns when everything is acknowledged, then ``done`` is called. ``models``
+    and ``lookups`` are where the encoder runs: one thread each, so that a look-up never waits for the model.
     """
 
     def __init__(
         self,
         encoder: VectorSource,
         send: Callable[[list[Record]], Awaitable[None]],
+        done: Callable[[Sequence[Message]], None],
         limit: int,
         models: Executor,
         lookups: Executor,
     ) -> None:
-        self._encoder, self._send, self._limit = encoder, send, limit
+        self._encoder, self._send, self._done, self._limit = encoder, send, done, limit
         self._models, self._lookups = models, lookups
         self._line: deque[Work] = deque()
         self._keys: Counter[str] = Counter()
-        self._done: Callable[[Sequence[Message]], None] = lambda _: None
+        self._topics: Counter[str] = Counter()
         self._grown, self._shrunk = asyncio.Event(), asyncio.Event()
         self._sending = asyncio.Lock()
         self._turn = 0
@@ -86,9 +87,12 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._line)
 
-    async def add(self, works: Sequence[Work], done: Callable[[Sequence[Message]], None]) -> None:
-        """Take ``works`` over; returns when there is room for more. ``done`` must be the same at every call."""
-        self._done, turn = done, self._turn
+    async def add(self, topic: str, works: Sequence[Work]) -> None:
+        """Take ``works`` of ``topic`` over; returns when there is room for more of it.
+
+        Not to be called again for a topic before it has returned. A key belongs to one topic.
+        """
+        turn = self._turn
         await self._look_up(works)
         ready: list[Work] = []
         waiting: list[Work] = []
@@ -104,8 +108,9 @@ class Backlog:
             return
         self._line.extend(waiting)
         self._keys.update(work.key for work in waiting if work.key is not None)
+        self._topics[topic] += len(waiting)
         self._grown.set()
-        while len(self._line) >= self._limit and self._turn == turn:
+        while self._topics[topic] >= self._limit and self._turn == turn:
             self._shrunk.clear()
             await self._shrunk.wait()
 
@@ -125,6 +130,7 @@ class Backlog:
             self._turn += 1
             self._line.clear()
             self._keys.clear()
+            self._topics.clear()
             self._shrunk.set()
 
     def _chunk(self) -> list[Work]:
@@ -153,7 +159,9 @@ class Backlog:
 
     def _leave_line(self, count: int) -> None:
         for _ in range(count):
-            key = self._line.popleft().key
+            work = self._line.popleft()
+            self._topics[work.message.topic] -= 1
+            key = work.key
             if key is not None:
                 self._keys[key] -= 1
                 if not self._keys[key]:

@@ -7,9 +7,10 @@ a thread of its own, and what does not need it never waits for it (``Backlog``).
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import NoReturn
 
 from msgspec.structs import replace
 
@@ -22,7 +23,7 @@ from divrec.text.content import item_text, review_text
 from divrec.text.encoder import load_encoder
 from divrec.text.segment import terms
 from streams.backlog import Backlog, Vector, Work
-from streams.batches import fail, intake
+from streams.batches import Acks, fail, intake
 from streams.codec import (
     Message,
     Record,
@@ -34,6 +35,7 @@ from streams.codec import (
     send_all,
     value_of,
 )
+from streams.leaving import leave
 from streams.topics import Topics, partition_of
 from streams.worker import Worker, run_worker
 
@@ -154,13 +156,16 @@ def _too_large(value: bytes) -> EventError:
     return EventError("too-large", f"expected an event of at most {MAX_MESSAGE_BYTES} bytes, got {len(value)}")
 
 
-def run(config: Config) -> int:
-    """Run the encode worker until it is told to stop; returns its exit code."""
-    return run_worker(config, "encode", set_up)
+def run(config: Config) -> NoReturn:
+    """Run the encode worker until it is told to stop, and end the process with its exit code.
+
+    Does not return: torch takes seconds to be taken down, and nothing is left to be done.
+    """
+    leave(run_worker(config, "encode", set_up))
 
 
 async def set_up(worker: Worker) -> None:
-    """Load the model (EncoderError), then register the agent."""
+    """Load the model (EncoderError), then register the agents."""
     config = worker.config.encoder
     models = ThreadPoolExecutor(1, "model")
     lookups = ThreadPoolExecutor(1, "vectors")
@@ -171,16 +176,25 @@ async def set_up(worker: Worker) -> None:
     cached = CachedEncoder(encoder, file, config.cache_bytes)
 
     encoding = Encoding(worker.config, cached.name)
-    backlog = Backlog(cached, functools.partial(send_all, worker.producer), config.pending, models, lookups)
+    acks: dict[str, Acks] = {}
 
-    async def take(messages: list[Message]) -> None:
-        await backlog.add([encoding.work(message) for message in messages], acks.done)
+    def done(messages: Sequence[Message]) -> None:
+        for topic, its_acks in acks.items():
+            its_acks.done([message for message in messages if message.topic == topic])
+
+    async def take(topic: str, messages: list[Message]) -> None:
+        await backlog.add(topic, [encoding.work(message) for message in messages])
 
     async def release() -> None:
         await backlog.release()
-        acks.abandon()
+        for its_acks in acks.values():
+            its_acks.abandon()
 
-    acks = intake(worker.app, encoding.topics, take, min(worker.config.worker.batch, config.pending))
+    send = functools.partial(send_all, worker.producer)
+    backlog = Backlog(cached, send, done, config.pending, models, lookups)
+    size = min(worker.config.worker.batch, config.pending)
+    for topic in encoding.topics:  # an agent each: one that must pause does not stop the other
+        acks[topic] = intake(worker.app, [topic], functools.partial(take, topic), size)
     worker.app.releases.append(release)
     running = asyncio.create_task(_unfailing(backlog))
 

@@ -47,7 +47,7 @@ class Bench:
         self.sending = asyncio.Event()
         self.sending.set()
         self.threads = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
-        self.backlog = Backlog(self.encoder, self.send, limit, *self.threads)
+        self.backlog = Backlog(self.encoder, self.send, self.done, limit, *self.threads)
         self.running = asyncio.create_task(self.backlog.run())
 
     async def send(self, records: list[Record]) -> None:
@@ -60,8 +60,8 @@ class Bench:
     def done(self, messages: Sequence[Message]) -> None:
         self.acked += [message.offset for message in messages]
 
-    async def add(self, *works: tuple[str | None, int, str | None]) -> None:
-        await self.backlog.add([work(*one) for one in works], self.done)
+    async def add(self, *works: tuple[str | None, int, str | None], topic: str = "in") -> None:
+        await self.backlog.add(topic, [work(*one, topic) for one in works])
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
@@ -71,7 +71,7 @@ class Bench:
                 await asyncio.sleep(0.001)
 
 
-def work(key: str | None, number: int, text: str | None) -> Work:
+def work(key: str | None, number: int, text: str | None, topic: str = "in") -> Work:
     def records(vector: Vector | None) -> list[Record]:
         value = None if vector is None else str(float(vector[0])).encode()
         return [Record("out", number, (key or "").encode(), value)]
@@ -79,7 +79,7 @@ def work(key: str | None, number: int, text: str | None) -> Work:
     def refused(_: Exception) -> list[Record]:
         return [Record("dead", number, b"dead", None)]
 
-    return Work(Message("in", 0, number, 1), key, text, records, refused)
+    return Work(Message(topic, 0, number, 1), key, text, records, refused)
 
 
 def on_bench(scenario: Callable[[Bench], Any], **about: Any) -> None:
@@ -168,9 +168,11 @@ def test_intake_pauses_when_the_line_is_full() -> None:
         adding = asyncio.create_task(bench.add(("x", 3, "one more")))
         await asyncio.sleep(0.05)
         assert not adding.done()
+        await bench.add(("y", 4, None), ("z", 5, "text"), topic="other")
+        assert bench.acked == [4]
         bench.encoder.gate.set()
         await adding
-        await bench.until(lambda: len(bench.acked) == 4)
+        await bench.until(lambda: len(bench.acked) == 6)
 
     on_bench(scenario, limit=4)
 
