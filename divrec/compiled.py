@@ -1,6 +1,7 @@
 """numba's njit with types kept: ``compiled`` for state that replicas share, ``compiled_fast`` for scores.
 
-Machine code is cached beside the sources (or in ``NUMBA_CACHE_DIR``), so that only the first start compiles.
+Machine code is cached beside the sources (or in ``NUMBA_CACHE_DIR``), so that only the first start compiles. It runs
+without the interpreter's lock: the event loop goes on while a thread computes.
 """
 
 from collections.abc import Callable
@@ -13,9 +14,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F) -> F:
     """Compile with exact floating-point semantics: the same result on every replica."""
-    return cast(F, njit(cache=True)(function))
+    return cast(F, njit(cache=True, nogil=True)(function))
 
 
 def compiled_fast(function: F) -> F:
     """Compile with sums in any order (vectorised); NaN and infinity stay what they are."""
-    return cast(F, njit(cache=True, fastmath={"reassoc", "contract", "nsz", "arcp"})(function))
+    return cast(F, njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})(function))

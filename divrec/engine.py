@@ -22,9 +22,9 @@ from divrec.items import ItemIndex
 from divrec.model import DAY_MS, Model
 from divrec.profile import Profile
 from divrec.rank.blend import FIXED_WEIGHTS
-from divrec.retrieve.candidates import SIGNALS, CandidateSpace
+from divrec.retrieve.candidates import CandidateSpace
 from divrec.rules.publish import makes_slate
-from divrec.slate import Asks, empty_slates, make_slates
+from divrec.slate import Asks, Slates, empty_slates, make_slates
 
 T = TypeVar("T", bound=np.generic)
 V = TypeVar("V")
@@ -162,12 +162,13 @@ class Engine:
 
     def recommend_all(self, asks: Sequence[Ask]) -> list[list[SlateItem]]:
         """The slates for ``asks``, in their order."""
-        if not asks:
-            return []
-        packed = self._packed(asks)
-        slates = empty_slates(len(asks), int(packed.k.max()), len(SIGNALS))
+        return self.explain(asks, self.make(self.pack(asks))) if asks else []
+
+    def make(self, asks: Asks) -> Slates:
+        """The slates for packed asks. May run in a thread, while nothing is learned and no other call is under way."""
+        slates = empty_slates(len(asks.k), int(asks.k.max()))
         make_slates(
-            packed,
+            asks,
             self.model.arrays(),
             self.catalog.arrays(),
             self.items.fingerprints,
@@ -177,7 +178,11 @@ class Engine:
             self._fresh_ms,
             slates,
         )
-        sizes, columns = slates.sizes.tolist(), [column.tolist() for column in slates[1:]]
+        return slates
+
+    def explain(self, asks: Sequence[Ask], slates: Slates) -> list[list[SlateItem]]:
+        """The made slates as events, with reasons."""
+        sizes, *columns = (column.tolist() for column in slates)
         return [
             self._explained(ask.profile, size, *made) for ask, size, *made in zip(asks, sizes, *columns, strict=True)
         ]
@@ -190,23 +195,24 @@ class Engine:
         ranks: list[int],
         relevance: list[float],
         similarity: list[float],
-        parts: list[list[float]],
+        sources: list[list[int]],
+        shares: list[list[float]],
         referents: list[list[int]],
     ) -> list[SlateItem]:
-        ids = self.items.ids
+        ids, catalog, keywords = self.items.ids, self.catalog, profile.keywords
         return [
             SlateItem(
                 item_id=ids[rows[at]] or "",
                 position=at + 1,
-                relevance=round(relevance[at], 5),
+                relevance=relevance[at],
                 relevance_rank=ranks[at] + 1,
-                similarity=round(similarity[at], 4),
-                reasons=reasons(self.catalog, profile.keywords, rows[at], parts[at], referents[at]),
+                similarity=similarity[at],
+                reasons=reasons(catalog, keywords, rows[at], sources[at], shares[at], referents[at]),
             )
             for at in range(size)
         ]
 
-    def _packed(self, asks: Sequence[Ask]) -> Asks:
+    def pack(self, asks: Sequence[Ask]) -> Asks:
         """The asks as arrays."""
         slate, get = self.config.slate, self.items.get
         history, feedback = Ragged(), Ragged()

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from divrec.cf.item_item import learn_pairs
+from divrec.cf.item_item import DAMPING, learn_pairs
 from divrec.cf.neighbours import Ids, NeighbourTable, Weights, drop_items
 from divrec.cf.popularity import Popularity, Values
 from divrec.cf.transitions import learn_steps
@@ -65,7 +65,7 @@ class ModelArrays(NamedTuple):
     item_item_weights: Weights
     transition_ids: Ids
     transition_weights: Weights
-    counts: Weights
+    damped: Weights
     out: Weights
     popularity: Values
     popular: Ids
@@ -88,6 +88,8 @@ class Model:
         self.item_item = NeighbourTable(config.neighbours)
         self.transitions = NeighbourTable(config.transitions)
         self.counts: Weights = np.zeros(0, np.float32)
+        self.damped: Weights = np.zeros(0, np.float32)
+        """1 / √(count + β), derived from ``counts``: square roots are dear where candidates are counted."""
         self.out: Weights = np.zeros(0, np.float32)
         self.popularity = Popularity(config.popularity_half_life_days * DAY_MS)
         self.known: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
@@ -103,6 +105,7 @@ class Model:
         self.item_item.resize(capacity)
         self.transitions.resize(capacity)
         self.counts = grown(self.counts, capacity)
+        self.damped = grown(self.damped, capacity, 1.0 / DAMPING**0.5)
         self.out = grown(self.out, capacity)
         self.popularity.values = grown(self.popularity.values, capacity)
         self.known = grown(self.known, capacity)
@@ -111,6 +114,7 @@ class Model:
         self.item_item.clear(index)
         self.transitions.clear(index)
         self.counts[index] = self.out[index] = 0.0
+        self.damped[index] = 1.0 / DAMPING**0.5
         self.popularity.values[index] = 0.0
         self.known[index] = False
 
@@ -133,6 +137,7 @@ class Model:
             self.transitions.ids,
             self.transitions.weights,
             self.counts,
+            self.damped,
             self.out,
             self.popularity.values,
         )
@@ -212,7 +217,7 @@ class Model:
             self.item_item.weights,
             self.transitions.ids,
             self.transitions.weights,
-            self.counts,
+            self.damped,
             self.out,
             self.popularity.values,
             self.popular(),
@@ -268,6 +273,7 @@ class Model:
         }
         for name, target in targets.items():
             target[order] = state.arrays[name]
+        self.damped[order] = 1.0 / np.sqrt(self.counts[order] + np.float32(DAMPING))
         self.item_item.ids[order] = index_of[state.arrays["item_item_ids"]]
         self.transitions.ids[order] = index_of[state.arrays["transition_ids"]]
         self.version, self.applied = state.version, dict(state.applied)
@@ -277,6 +283,7 @@ class Model:
         """What it holds and how many bytes that takes."""
         arrays: Iterable[npt.NDArray[np.generic]] = (
             self.counts,
+            self.damped,
             self.out,
             self.popularity.values,
             self.known,
@@ -301,6 +308,7 @@ def learn(
     transition_ids: Ids,
     transition_weights: Weights,
     counts: Weights,
+    damped: Weights,
     out: Weights,
     popularity: Values,
 ) -> None:
@@ -310,4 +318,5 @@ def learn(
         learn_pairs(item_item_ids, item_item_weights, items[n], before, weights[n])
         learn_steps(transition_ids, transition_weights, out, items[n], before, weights[n])
         counts[items[n]] += weights[n]
+        damped[items[n]] = 1.0 / np.sqrt(counts[items[n]] + DAMPING)
         popularity[items[n]] += weights[n] * popularity_shares[n]

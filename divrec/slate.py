@@ -4,7 +4,7 @@ All slates of a batch are made in one call: what a call from Python costs is pai
 candidate.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,12 @@ from divrec.rules.filter import allowed
 Ids = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 
+Rounded = npt.NDArray[np.float64]
+"""Rounded to five decimals, as published."""
+
+REASONS = 3
+LEAST_SHARE = 0.1
+"""A source that gave less of an item's relevance is no reason."""
 REVIEW = -2
 """In place of a past item: the user's own reviews are nearer than any of them."""
 
@@ -53,24 +59,27 @@ class Slates(NamedTuple):
     rows: Ids
     ranks: Ids
     """Position by relevance alone, from 0."""
-    relevance: Floats
-    similarity: Floats
-    """Largest cosine to the items above."""
-    parts: Floats
-    """Parts of the relevance by source, float32[asks, k, sources]."""
+    relevance: Rounded
+    similarity: Rounded
+    """Largest cosine to the items above, 0 for the first."""
+    sources: Ids
+    """The sources that gave most of the relevance, strongest first, int32[asks, k, REASONS], -1 for none."""
+    shares: Rounded
+    """The part of the relevance that each of them gave, in [LEAST_SHARE, 1]."""
     referents: Ids
-    """The past item behind each part; for content the liked item that is nearest, or ``REVIEW``."""
+    """The past item behind each of them, -1 for none; for content the liked item that is nearest, or ``REVIEW``."""
 
 
-def empty_slates(asks: int, k: int, sources: int) -> Slates:
+def empty_slates(asks: int, k: int) -> Slates:
     return Slates(
         np.zeros(asks, np.int32),
         np.empty((asks, k), np.int32),
         np.empty((asks, k), np.int32),
-        np.empty((asks, k), np.float32),
-        np.empty((asks, k), np.float32),
-        np.empty((asks, k, sources), np.float32),
-        np.empty((asks, k, sources), np.int32),
+        np.empty((asks, k), np.float64),
+        np.empty((asks, k), np.float64),
+        np.full((asks, k, REASONS), -1, np.int32),
+        np.empty((asks, k, REASONS), np.float64),
+        np.empty((asks, k, REASONS), np.int32),
     )
 
 
@@ -112,18 +121,40 @@ def make_slates(
         similarity_above(vectors, chosen, slates.similarity[n])
         for at in range(len(chosen)):
             candidate = pool[chosen[at]]
-            row = rows[candidate]
-            slates.rows[n, at] = row
+            slates.rows[n, at] = rows[candidate]
             slates.ranks[n, at] = chosen[at]
-            slates.relevance[n, at] = relevance[candidate]
-            slates.parts[n, at] = parts[candidate]
-            slates.referents[n, at] = space.referents[candidate]
-            if parts[candidate, CONTENT] > 0:
-                slates.referents[n, at, CONTENT] = closest(catalog.vectors, row, history, feedback, review)
+            slates.relevance[n, at] = rounded(relevance[candidate])
+            for reason in range(REASONS):
+                source = strongest(parts[candidate])
+                share = parts[candidate, source] / relevance[candidate] if source >= 0 else np.float32(0)
+                if share < LEAST_SHARE:
+                    break
+                past = space.referents[candidate, source]
+                if source == CONTENT:
+                    past = closest(catalog.vectors, rows[candidate], history, feedback, review)
+                slates.sources[n, at, reason] = source
+                slates.shares[n, at, reason] = rounded(share)
+                slates.referents[n, at, reason] = past
+                parts[candidate, source] = 0.0
+
+
+@compiled
+def rounded(value: np.floating[Any]) -> float:
+    return float(np.rint(value * 1e5) / 1e5)
+
+
+@compiled
+def strongest(parts: Floats) -> int:
+    """The largest part that is not 0, -1 if all are."""
+    best = -1
+    for source in range(len(parts)):
+        if parts[source] > 0 and (best < 0 or parts[source] > parts[best]):
+            best = source
+    return best
 
 
 @compiled_fast
-def similarity_above(vectors: Vectors, chosen: Ids, out: Floats) -> None:
+def similarity_above(vectors: Vectors, chosen: Ids, out: Rounded) -> None:
     """Write the largest cosine of each chosen row to the ones before it, 0 for the first, into ``out``."""
     for at in range(len(chosen)):
         nearest = np.float32(-2)
@@ -132,7 +163,7 @@ def similarity_above(vectors: Vectors, chosen: Ids, out: Floats) -> None:
             for i in range(vectors.shape[1]):
                 cosine += vectors[chosen[at], i] * vectors[chosen[before], i]
             nearest = max(nearest, cosine)
-        out[at] = nearest if at > 0 else np.float32(0)
+        out[at] = rounded(nearest) if at > 0 else 0.0
 
 
 @compiled_fast

@@ -1,5 +1,6 @@
 """The pure part of a batch: events and profiles in, changed profiles and records out. No input or output here."""
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Iterable, Mapping
@@ -7,16 +8,20 @@ from typing import NamedTuple
 
 from divrec.config import Config
 from divrec.deltas import Delta, ModelLogRecord, encode_record
-from divrec.engine import Engine
+from divrec.engine import Ask
 from divrec.errors import EventError
-from divrec.events import Event, Recommendation, Request, Trigger
+from divrec.events import Event, Recommendation, Request, SlateItem, Trigger
 from divrec.profile import Profile
 from streams.codec import REPLAY, Message, Record, dead_letter, encode, now_ms
+from streams.replica import Replica
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)
 
 STAGE = "recommend"
+
+IN_THREAD = 8
+"""From this many slates on a batch is computed in a thread: below it the way there takes longer than the work."""
 
 
 class Arrived(NamedTuple):
@@ -33,6 +38,7 @@ class Outcome:
     def __init__(self) -> None:
         self.profiles: dict[str, Profile] = {}
         self.slates: dict[str, bytes] = {}
+        self.deltas: dict[int, list[Delta]] = {}
         self.records: list[Record] = []
         """Recommendations, dead letters and the model-log records."""
 
@@ -40,82 +46,95 @@ class Outcome:
 class Computation:
     """Observes and recommends with one engine."""
 
-    def __init__(self, config: Config, engine: Engine) -> None:
+    def __init__(self, config: Config, replica: Replica) -> None:
         self._config = config
         self._topics = Topics(config)
-        self._engine = engine
+        self._replica = replica
+        self._engine = replica.engine
 
-    def outcome(self, arrived: Iterable[Arrived], profiles: Mapping[str, Profile], *, publish: bool) -> Outcome:
+    async def outcome(self, arrived: Iterable[Arrived], profiles: Mapping[str, Profile], *, publish: bool) -> Outcome:
         """What follows from the events ahead of their user's profile. ``profiles`` stay as they are.
 
         An event that raises becomes a dead letter and counts as applied: it must not stop its partition.
         """
         outcome = Outcome()
-        deltas: dict[int, list[Delta]] = {}
+        wanted: list[tuple[Arrived, Ask]] = []
         for one in arrived:
             user_id, message = one.event.user_id, one.message
             before = outcome.profiles.get(user_id) or profiles.get(user_id) or Profile(user_id, message.partition)
             if message.offset <= before.offset:
                 continue
             try:
-                delta = self._take(one, before, outcome, publish=publish)
+                after, wants_slate = self._observe(one, before, outcome)
+                if publish and wants_slate:
+                    wanted.append((one, self._ask(one, after)))
+                    after.slate_ts = one.event.ts
             except Exception as error:
                 outcome.records.append(self._poisoned(one, error))
                 after = before.copy()
                 after.offset = message.offset
-                outcome.profiles[user_id] = after
-            else:
-                if delta is not None:
-                    deltas.setdefault(message.partition, []).append(delta)
+            outcome.profiles[user_id] = after
+        await self._recommend(wanted, outcome)
         outcome.records += [
             Record(self._topics.model_log, 0, None, encode_record(ModelLogRecord(partition, found)))
-            for partition, found in deltas.items()
+            for partition, found in outcome.deltas.items()
         ]
         return outcome
 
-    def _take(self, one: Arrived, before: Profile, outcome: Outcome, *, publish: bool) -> Delta | None:
+    def _observe(self, one: Arrived, before: Profile, outcome: Outcome) -> tuple[Profile, bool]:
         message, event, event_id = one
         observed = self._engine.observe(before, event, event_id, message.offset)
-        after = observed.profile
-        replayed = message.header(REPLAY) is not None
-        if publish and self._engine.wants_slate(observed, event, replayed=replayed):
-            value = encode(self._recommendation(after, one))
-            after.slate_ts = event.ts
-            outcome.slates[after.user_id] = value
-            outcome.records.append(
-                Record(self._topics.recommendations, message.partition, after.user_id.encode(), value)
-            )
-        outcome.profiles[after.user_id] = after
-        return observed.delta
+        wants_slate = self._engine.wants_slate(observed, event, replayed=message.header(REPLAY) is not None)
+        if observed.delta is not None:
+            outcome.deltas.setdefault(message.partition, []).append(observed.delta)
+        return observed.profile, wants_slate
 
-    def _recommendation(self, profile: Profile, one: Arrived) -> Recommendation:
-        message, event, event_id = one
-        request = event if isinstance(event, Request) else None
-        diversity = self._config.slate.diversity
-        if request is not None and request.diversity is not None:
-            diversity = request.diversity
-        items = self._engine.recommend(
+    def _ask(self, one: Arrived, profile: Profile) -> Ask:
+        request = one.event if isinstance(one.event, Request) else None
+        if request is None:
+            return Ask(profile, one.event.ts, self._config.slate.k, self._config.slate.diversity)
+        return Ask(
             profile,
-            event.ts,
-            k=request.k if request else None,
-            diversity=diversity,
-            exclude=request.exclude if request else (),
+            request.ts,
+            self._config.slate.k if request.k is None else request.k,
+            self._config.slate.diversity if request.diversity is None else request.diversity,
+            request.exclude,
         )
+
+    async def _recommend(self, wanted: list[tuple[Arrived, Ask]], outcome: Outcome) -> None:
+        """The slates of the batch, all from the same state of the model."""
+        if not wanted:
+            return
+        asks = [ask for _, ask in wanted]
+        async with self._replica.still:
+            version = self._replica.version
+            packed = self._engine.pack(asks)
+            if len(asks) < IN_THREAD:
+                made = self._engine.make(packed)
+            else:  # the event loop goes on with what is to be read and written
+                made = await asyncio.to_thread(self._engine.make, packed)
+            slates = self._engine.explain(asks, made)
+        for (one, ask), items in zip(wanted, slates, strict=True):
+            value = encode(self._recommendation(one, ask, items, version))
+            user_id = ask.profile.user_id
+            outcome.slates[user_id] = value
+            outcome.records.append(Record(self._topics.recommendations, one.message.partition, user_id.encode(), value))
+
+    def _recommendation(self, one: Arrived, ask: Ask, items: list[SlateItem], version: int) -> Recommendation:
+        message, event, event_id = one
+        request_id = (event.request_id or event_id) if isinstance(event, Request) else None
         return Recommendation(
             recommendation_id=f"{self._config.generation}:{message.partition}:{message.offset}",
-            user_id=profile.user_id,
+            user_id=event.user_id,
             trigger=Trigger(
-                partition=message.partition,
-                offset=message.offset,
-                event_id=event_id,
-                request_id=(request.request_id or event_id) if request else None,
+                partition=message.partition, offset=message.offset, event_id=event_id, request_id=request_id
             ),
             ts=event.ts,
             made_at=now_ms(),
             generation=self._config.generation,
-            version=self._engine.model.version,
+            version=version,
             model=self._engine.catalog.model,
-            diversity=diversity,
+            diversity=ask.diversity or 0.0,
             items=items,
         )
 

@@ -4,6 +4,9 @@ A batch goes through its steps in this order, because a profile that holds an of
 recommendation of that event are out:
 
     decode → load profiles → observe and recommend → send outputs, acknowledged → save profiles → acknowledge the batch
+
+While the effects of one batch are made durable the next one is computed, on the profiles as the first leaves them. It
+is written only when the first is done, and computed anew if the first had to be.
 """
 
 import asyncio
@@ -11,7 +14,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from divrec.config import Config
 from divrec.errors import EventError, StoreError, StoreUnavailable
@@ -31,9 +34,22 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+RETRY_S = 0.5
+"""Between two attempts to reach a store that is away."""
+
 
 class Interrupted(Exception):
     """Partitions are being taken away while the batch waits: their next owner takes it."""
+
+
+class Batch(NamedTuple):
+    """A computed batch: nothing of it is written yet."""
+
+    messages: Sequence[Message]
+    unsent: list[Record]
+    """Dead letters of what could not be decoded."""
+    outcome: Outcome
+    writes: list[Write]
 
 
 class Recommend:
@@ -43,40 +59,93 @@ class Recommend:
         self._config = worker.config
         self._topics = Topics(worker.config)
         self._producer = worker.producer
-        self._computation = Computation(worker.config, replica.engine)
+        self._computation = Computation(worker.config, replica)
         self._store = store
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
+        """As the last computed batch leaves them."""
         self._watermarks: dict[int, int] = {}
         """Where the store stood last, for the partitions that this worker has begun."""
+        self._taken: dict[int, int] = {}
+        """The last offset of each partition that was computed."""
         self._begins: dict[int, int] = {}
         """Where the log of a partition begins, if it no longer reaches back to what the store has forgotten."""
-        self._waiting = False
+        self._writing: asyncio.Task[bool] | None = None
+        self._waits = 0
+        """Batches that wait for the store or read events again."""
         self._interrupted = False
         self.acks: Acks = intake(worker.app, [self._topics.events], self._take, worker.config.worker.batch)
 
     async def _take(self, messages: list[Message]) -> None:
-        """One batch from Kafka, acknowledged when it is done."""
-        self._interrupted = False
+        """One batch from Kafka: it is acknowledged when all its effects are durable, maybe after this returns."""
         try:
-            await self._process(messages, publish=True)
+            self._interrupted = False
+            batch = await self._computed(messages, publish=True, alone=False)
+            if await self.settled():
+                self._drop(batch)
+                batch = await self._computed(messages, publish=True)
         except Interrupted:
-            log.info("the batch is given up: partitions go")
+            log.info("a batch is given up: partitions go")
             return
-        self.acks.done(messages)
+        self._writing = asyncio.create_task(self._written(batch))
         while len(self._profiles) > self._config.worker.cached_profiles:
             self._profiles.popitem(last=False)
 
-    async def _process(self, messages: Sequence[Message], *, publish: bool) -> None:
-        """Return when all effects of ``messages`` are durable. Their offsets rise within each partition."""
-        arrived, unsent = self._decoded(messages)
-        ends = {message.partition: message.offset for message in messages}
+    async def settled(self) -> bool:
+        """Wait until the batch before is durable; whether profiles had to be computed anew for that."""
+        writing, self._writing = self._writing, None
+        return await writing if writing is not None else False
+
+    async def _written(self, batch: Batch) -> bool:
+        try:
+            redone = await self._write(batch, publish=True)
+            self.acks.done(batch.messages)
+        except Interrupted:
+            log.info("a batch is given up: partitions go")
+            self._drop(batch)
+            return True
+        except Exception:
+            fail("writing a batch")
+        return redone
+
+    async def _write(self, batch: Batch, *, publish: bool) -> bool:
+        """Make all effects of ``batch`` durable; whether it had to be computed anew."""
+        await send_all(self._producer, [*batch.unsent, *batch.outcome.records])
+        if await self._save(batch):
+            return False
+        # Another worker was faster, or the store went back: look again, skip what is applied, observe the rest.
         while True:
-            loaded = await self._load(arrived, {m.partition: m.offset for m in reversed(messages)})
-            outcome = self._computation.outcome(arrived, self._profiles, publish=publish)
-            await send_all(self._producer, [*unsent, *outcome.records])
-            unsent = []
-            if await self._save(outcome, loaded, ends):
-                return
+            batch = await self._computed(batch.messages, publish=publish)
+            await send_all(self._producer, batch.outcome.records)
+            if await self._save(batch):
+                return True
+
+    async def _computed(self, messages: Sequence[Message], *, publish: bool, alone: bool = True) -> Batch:
+        """Everything up to the first write. The offsets of ``messages`` rise within each partition.
+
+        Not ``alone``: the batch before may still be being written.
+        """
+        arrived, unsent = self._decoded(messages)
+        await self._load(arrived, {message.partition: message.offset for message in reversed(messages)}, alone)
+        outcome = await self._computation.outcome(arrived, self._profiles, publish=publish)
+        writes = [
+            Write(
+                user_id,
+                self._profiles[user_id].offset if user_id in self._profiles else NOTHING,
+                profile.offset,
+                encode_profile(profile),
+                outcome.slates.get(user_id),
+            )
+            for user_id, profile in outcome.profiles.items()
+        ]
+        for profile in outcome.profiles.values():
+            self._keep(profile)
+        self._taken.update({message.partition: message.offset for message in messages})
+        return Batch(messages, unsent, outcome, writes)
+
+    def _drop(self, batch: Batch) -> None:
+        """Forget profiles that were not written."""
+        for user_id in batch.outcome.profiles:
+            self._profiles.pop(user_id, None)
 
     def _decoded(self, messages: Sequence[Message]) -> tuple[list[Arrived], list[Record]]:
         """The events, and dead letters for what is none."""
@@ -105,33 +174,47 @@ class Recommend:
                 f"write to {self._topics.events}",
             )
 
-    async def _load(self, arrived: Sequence[Arrived], firsts: dict[int, int]) -> Loaded:
+    async def _load(self, arrived: Sequence[Arrived], firsts: dict[int, int], alone: bool) -> None:
         """Have the profiles of all users in the cache, at least as new as the watermarks, in one round trip.
 
         A watermark that stands before the batch means that the store has forgotten what Kafka counts as done, or is
         new: the events in between are read again, without publishing, for their recommendations are out.
         """
+        users = {one.event.user_id: one.message.partition for one in arrived}
         while True:
-            users = {one.event.user_id: one.message.partition for one in arrived}
             missing = [user_id for user_id in users if user_id not in self._profiles]
+            known = dict(self._watermarks)
             loaded = await self._reached(partial(self._store.load, missing, list(firsts)))
-            complete = True
-            for partition, first in firsts.items():
-                mark, known = loaded.watermarks[partition], self._watermarks.get(partition)
-                if known is None or mark > known:
-                    await self._check_mark(partition, mark, first)
-                elif mark < known:
-                    log.warning("partition %d: the store went back from %d to %d", partition, known, mark)
-                    self.forget([partition])
-                    complete = False
-                self._watermarks[partition] = mark
-                if max(mark + 1, self._begins.get(partition, 0)) < first:
-                    await self._read_again(partition, mark + 1, first)
-                    complete = False
-            if complete:
+            behind = [partition for partition in firsts if self._behind(partition, loaded, known, firsts)]
+            if behind and not alone:
+                await self.settled()
+                alone = True
+            elif behind:
+                for partition in behind:
+                    await self._close_gap(partition, loaded.watermarks[partition], known, firsts[partition])
+            else:
+                for partition, mark in loaded.watermarks.items():
+                    if partition not in known:
+                        await self._check_mark(partition, mark, firsts[partition])
+                    self._watermarks[partition] = max(mark, self._watermarks.get(partition, NOTHING))
                 for user_id, data in loaded.profiles.items():
-                    self._keep(decode_profile(data, users[user_id]))
-                return loaded
+                    if user_id not in self._profiles:
+                        self._keep(decode_profile(data, users[user_id]))
+                return
+
+    def _behind(self, partition: int, loaded: Loaded, known: dict[int, int], firsts: dict[int, int]) -> bool:
+        """Whether the store went back, or misses events before the first of the batch."""
+        mark = loaded.watermarks[partition]
+        done = max(mark, self._taken.get(partition, NOTHING), self._begins.get(partition, 0) - 1)
+        return mark < known.get(partition, NOTHING) or done + 1 < firsts[partition]
+
+    async def _close_gap(self, partition: int, mark: int, known: dict[int, int], first: int) -> None:
+        if mark < known.get(partition, NOTHING):
+            log.warning("partition %d: the store went back from %d to %d", partition, known[partition], mark)
+        self.forget([partition])
+        self._watermarks[partition] = mark
+        if mark + 1 < first:
+            await self._read_again(partition, mark + 1, first)
 
     async def _check_mark(self, partition: int, mark: int, first: int) -> None:
         if mark < first:
@@ -149,66 +232,52 @@ class Recommend:
             log.error("partition %d: events %d to %d are no longer in the log: lost", partition, start, begins - 1)
             self._begins[partition] = begins
         log.warning("partition %d: reading events %d to %d again, publishing nothing", partition, start, end - 1)
-        outer, self._waiting = self._waiting, True
+        self._waits += 1
         try:
             async for messages in read_range(self._config, self._topics.events, partition, max(start, begins), end):
                 for at in range(0, len(messages), self._config.worker.batch):
                     self._check_interrupted()
-                    await self._process(messages[at : at + self._config.worker.batch], publish=False)
+                    batch = await self._computed(messages[at : at + self._config.worker.batch], publish=False)
+                    await self._write(batch, publish=False)
         finally:
-            self._waiting = outer
+            self._waits -= 1
 
     def _keep(self, profile: Profile) -> None:
         self._profiles[profile.user_id] = profile
         self._profiles.move_to_end(profile.user_id)
 
-    async def _save(self, outcome: Outcome, loaded: Loaded, ends: dict[int, int]) -> bool:
-        """Write profiles and slates, in one round trip. False: look again, skip what is applied, observe the rest."""
-        writes = [
-            Write(
-                user_id,
-                self._profiles[user_id].offset if user_id in self._profiles else NOTHING,
-                profile.offset,
-                encode_profile(profile),
-                outcome.slates.get(user_id),
-            )
-            for user_id, profile in outcome.profiles.items()
-        ]
-        marks = loaded.watermarks
-        advances = {partition: Advance(marks[partition], max(marks[partition], end)) for partition, end in ends.items()}
-        saved = await self._reached(partial(self._store.save, writes, advances))
-        for user_id, profile in outcome.profiles.items():
-            if user_id in saved.conflicts:
-                self._profiles.pop(user_id, None)
-            else:
-                self._keep(profile)
+    async def _save(self, batch: Batch) -> bool:
+        """Write profiles and slates, in one round trip; whether all were as expected."""
+        marks = {message.partition: self._watermarks.get(message.partition, NOTHING) for message in batch.messages}
+        ends = {message.partition: message.offset for message in batch.messages}
+        advances = {partition: Advance(mark, max(mark, ends[partition])) for partition, mark in marks.items()}
+        saved = await self._reached(partial(self._store.save, batch.writes, advances))
         if saved.advanced:
             self._watermarks.update({partition: advance.offset for partition, advance in advances.items()})
-        else:
-            log.warning("the store was changed by another worker or went back: %d conflicts", len(saved.conflicts))
-        return saved.advanced
+            return True
+        log.warning("the store was changed by another worker or went back: %d conflicts", len(saved.conflicts))
+        self._drop(batch)
+        return False
 
     async def _reached(self, call: Callable[[], Awaitable[T]]) -> T:
         """The store's answer; while it is away this waits, and says so."""
-        pause, away = 0.1, False
-        outer = self._waiting
+        try:
+            return await call()
+        except StoreUnavailable as error:
+            log.warning("%s; the batch waits", error)
+        self._waits += 1
         try:
             while True:
+                self._check_interrupted()
+                await asyncio.sleep(RETRY_S)
                 try:
                     answer = await call()
-                except StoreUnavailable as error:
-                    if not away or pause >= 5.0:
-                        log.warning("%s; the batch waits", error)
-                    away = self._waiting = True
-                    self._check_interrupted()
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, 5.0)
-                else:
-                    if away:
-                        log.info("the store answers")
-                    return answer
+                except StoreUnavailable:
+                    continue
+                log.info("the store answers")
+                return answer
         finally:
-            self._waiting = outer
+            self._waits -= 1
 
     def _check_interrupted(self) -> None:
         if self._interrupted:
@@ -216,15 +285,19 @@ class Recommend:
 
     async def release(self) -> None:
         """Partitions are about to go: a batch that waits is given up, any other is about to be done."""
-        if self._waiting:
+        if self._waits:
             self._interrupted = True
             self.acks.abandon()
+
+    async def close(self) -> None:
+        await self.settled()
 
     def forget(self, partitions: Iterable[int]) -> None:
         """Forget what is known of ``partitions``: another worker may have them."""
         gone = set(partitions)
         for partition in gone:
             self._watermarks.pop(partition, None)
+            self._taken.pop(partition, None)
         for user_id in [user_id for user_id, profile in self._profiles.items() if profile.partition in gone]:
             del self._profiles[user_id]
 
@@ -244,6 +317,7 @@ async def set_up(worker: Worker) -> None:
     worker.closers.append(store.close)
     recommend = Recommend(worker, replica, store)
     worker.app.releases.append(recommend.release)
+    worker.closers.append(recommend.close)
 
     async def follow() -> None:
         try:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 DIGEST_EVERY = 5_000
 """Model-log offsets between two logged digests: the same on every replica, so that they can be compared."""
-_TURN = 50
+_TURN = 20
 """Records applied before other tasks of the event loop get their turn."""
 
 
@@ -40,6 +40,8 @@ class Replica:
         self._background: set[asyncio.Task[None]] = set()
         self.skipped = 0
         """Records of the followed topics that could not be read: logged, the same on every replica."""
+        self.still = asyncio.Lock()
+        """Held while the engine is read in another thread: nothing is applied then."""
         self.engine = Engine(config, config.encoder.model)
 
     @property
@@ -98,10 +100,12 @@ class Replica:
             await self._step()
 
     async def _step(self) -> None:
-        for n, message in enumerate(await polled(self._consumer)):
-            self._take(message)
-            if n % _TURN == _TURN - 1:
-                await asyncio.sleep(0)
+        messages = await polled(self._consumer)
+        for at in range(0, len(messages), _TURN):
+            async with self.still:
+                for message in messages[at : at + _TURN]:
+                    self._take(message)
+            await asyncio.sleep(0)
 
     def _take(self, message: Message) -> None:
         try:

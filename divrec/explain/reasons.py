@@ -10,43 +10,32 @@ from divrec.interest.keywords import Keywords
 from divrec.retrieve.candidates import CONTENT, SIGNALS
 from divrec.slate import REVIEW
 
-LEAST_SHARE = 0.1
-REASONS = 3
-
 CODES: tuple[ReasonCode, ...] = ("item_neighbour", "transition", "content", "popular_now", "fresh")
 assert CODES == SIGNALS
 
 
-def reasons(catalog: Catalog, keywords: Keywords, row: int, parts: list[float], referents: list[int]) -> list[Reason]:
-    """The sources that gave at least a tenth of the relevance of ``row``, strongest first, at most three.
-
-    Empty for an item that no source speaks for.
-    """
-    total = sum(parts)
-    if total <= 0.0:
-        return []
+def reasons(
+    catalog: Catalog, keywords: Keywords, row: int, sources: list[int], shares: list[float], referents: list[int]
+) -> list[Reason]:
+    """The reasons for the item at ``row``, strongest first; empty for an item that no source speaks for."""
     found: list[Reason] = []
-    for part, source in sorted(zip(parts, range(len(parts)), strict=True), reverse=True)[:REASONS]:
-        share = part / total
-        if share < LEAST_SHARE:
+    for source, share, past in zip(sources, shares, referents, strict=True):
+        if source < 0:
             break
-        code, past, keyword = CODES[source], referents[source], None
-        if source == CONTENT:
-            keyword = strongest(keywords, catalog.words[row])
-            if keyword is not None:
-                code, past = "keyword", -1
-            elif past == REVIEW:
-                code, past = "review", -1
-        item_id = catalog.items.id(past) if past >= 0 else None
-        found.append(Reason(code=code, share=round(share, 3), item_id=item_id, keyword=keyword))
+        if source == CONTENT and (keyword := strongest_keyword(keywords, catalog.words[row])) is not None:
+            found.append(Reason(code="keyword", share=share, keyword=keyword))
+        elif past >= 0:
+            found.append(Reason(code=CODES[source], share=share, item_id=catalog.items.ids[past]))
+        else:
+            found.append(Reason(code="review" if past == REVIEW else CODES[source], share=share))
     return found
 
 
-def strongest(keywords: Keywords, words: frozenset[str]) -> str | None:
+def strongest_keyword(keywords: Keywords, words: frozenset[str]) -> str | None:
     """The strongest of the user's keywords among ``words`` (ties: the last in alphabetical order)."""
     best, best_weight = None, 0.0
-    for word in words:
-        weight = keywords.get(word, 0.0)
+    for word in words & keywords.keys():
+        weight = keywords[word]
         if weight > best_weight or (weight == best_weight and best is not None and word > best):
             best, best_weight = word, weight
     return best

@@ -74,9 +74,10 @@ def _slot(space: Candidates, item: int, count: int) -> int:
     if space.slots[item] == 0:
         space.rows[count] = item
         space.slots[item] = count + 1
-        space.signals[count] = 0.0
-        space.referents[count] = -1
-        space.best[count] = 0.0
+        for source in range(len(SIGNALS)):
+            space.signals[count, source] = 0.0
+            space.referents[count, source] = -1
+        space.best[count, ITEM_ITEM] = space.best[count, TRANSITION] = 0.0
         return count
     return int(space.slots[item]) - 1
 
@@ -86,20 +87,20 @@ def _add_neighbours(
     space: Candidates,
     source: int,
     past: int,
-    strength: float,
+    strength: np.float32,
     ids: Ids,
     weights: Weights,
-    counts: Weights,
+    damped: Weights,
     count: int,
 ) -> int:
-    """Add strength · weight / √(n(j) + β) for every neighbour j of ``past``."""
+    """Add strength · weight · damped(j) for every neighbour j of ``past``."""
     for n in range(ids.shape[1]):
         item = ids[past, n]
         if item < 0:
             break
         at = _slot(space, item, count)
         count = max(count, at + 1)
-        score = np.float32(strength * weights[past, n] / np.sqrt(counts[item] + DAMPING))
+        score = strength * weights[past, n] * damped[item]
         space.signals[at, source] += score
         if score > space.best[at, source]:
             space.best[at, source] = score
@@ -131,13 +132,13 @@ def retrieve(
         weight = min(np.float32(1), np.float32(1) + feedback[q])
         if past >= 0 and weight > 0:
             if q < QUERY_HISTORY:
-                strength = weight * np.exp(-q / RECENCY) / np.sqrt(model.counts[past] + DAMPING)
+                strength = np.float32(weight * np.exp(-q / RECENCY) * model.damped[past])
                 ids, weights = model.item_item_ids, model.item_item_weights
-                count = _add_neighbours(space, ITEM_ITEM, past, strength, ids, weights, model.counts, count)
+                count = _add_neighbours(space, ITEM_ITEM, past, strength, ids, weights, model.damped, count)
             if q < STEPS:
-                strength = step / np.sqrt(model.out[past] + DAMPING)
+                strength = np.float32(step / np.sqrt(model.out[past] + DAMPING))
                 ids, weights = model.transition_ids, model.transition_weights
-                count = _add_neighbours(space, TRANSITION, past, strength, ids, weights, model.counts, count)
+                count = _add_neighbours(space, TRANSITION, past, strength, ids, weights, model.damped, count)
         step *= DECAY
     near, cosine = nearest(catalog.codes, catalog.near, catalog.vectors, interest, NEAREST)
     for n in range(len(near)):

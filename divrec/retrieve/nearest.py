@@ -16,7 +16,7 @@ Codes = npt.NDArray[np.uint64]
 Vectors = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
-OVERSAMPLING = 4
+OVERSAMPLING = 2
 
 
 @intrinsic
@@ -44,19 +44,17 @@ def nearest_codes(codes: Codes, usable: npt.NDArray[np.bool_], query: Codes, cou
 
     Counting sort by distance: one pass for the histogram, one to take all below the cut and enough at it.
     """
-    n = len(codes)
-    words = codes.shape[1]
-    distances = np.empty(n, np.int16)
-    histogram = np.zeros(64 * words + 2, np.int32)
+    n, words = codes.shape
+    distances = np.zeros(n, np.int32)
     for row in range(n):
-        if not usable[row]:
-            distances[row] = -1
-            continue
         distance = np.uint64(0)
         for word in range(words):
             distance += popcount(codes[row, word] ^ query[word])
-        distances[row] = np.int16(distance)
-        histogram[distances[row]] += 1
+        distances[row] = np.int32(distance) if usable[row] else np.int32(-1)
+    histogram = np.zeros(64 * words + 1, np.int32)
+    for row in range(n):
+        if distances[row] >= 0:
+            histogram[distances[row]] += 1
     cut = 0
     below = 0
     while cut < 64 * words and below + histogram[cut] < count:
