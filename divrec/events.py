@@ -1,7 +1,8 @@
 """The events on the wire: JSON objects, one per Kafka message.
 
 Unknown fields are ignored and new fields have defaults, so that producers and consumers of different versions
-understand each other. Every size is bounded. Ids are strings, times (``ts``) are epoch milliseconds UTC, 0 = not given.
+understand each other. What a slate consists of is not tracked by the garbage collector (``gc=False``): it holds no
+cycles, and thousands are made a second. Every size is bounded. Ids are strings, times (``ts``) are epoch milliseconds UTC, 0 = not given.
 """
 
 from typing import Annotated, Literal
@@ -96,7 +97,7 @@ Event = Click | Review | Request
 ReasonCode = Literal["item_neighbour", "transition", "content", "review", "keyword", "popular_now", "fresh"]
 
 
-class Reason(Struct, kw_only=True, omit_defaults=True):
+class Reason(Struct, kw_only=True, omit_defaults=True, gc=False):
     """Why an item is in the slate.
 
     ``share`` in [0, 1] is the part of the item's relevance that this source gave. The referents: ``item_id`` is the
@@ -109,7 +110,7 @@ class Reason(Struct, kw_only=True, omit_defaults=True):
     keyword: str | None = None
 
 
-class SlateItem(Struct, kw_only=True, omit_defaults=True):
+class SlateItem(Struct, kw_only=True, omit_defaults=True, gc=False):
     """One recommended item. Positions and ranks count from 1."""
 
     item_id: str
@@ -122,7 +123,7 @@ class SlateItem(Struct, kw_only=True, omit_defaults=True):
     reasons: list[Reason] = msgspec.field(default_factory=list)
 
 
-class Trigger(Struct, kw_only=True, omit_defaults=True):
+class Trigger(Struct, kw_only=True, omit_defaults=True, gc=False):
     """The event in the ``events`` topic that made this slate."""
 
     partition: int

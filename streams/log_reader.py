@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from divrec.config import Config
 from streams.codec import Message, now_ms
 
 POLL_MS = 1_000
+LOOK_MS = 2_000
 POLL_RECORDS = 2_000
 
 
@@ -71,14 +73,33 @@ async def read_range(config: Config, topic: str, partition: int, start: int, end
         await consumer.stop()
 
 
-async def span_of(config: Config, topic: str, partition: int) -> tuple[int, int]:
-    """The first offset of a partition and the one after its last."""
+async def begin_of(config: Config, topic: str, partition: int) -> int:
+    """The first offset that a partition still holds."""
     consumer = make_consumer(config)
     await consumer.start()
     try:
         tp = TopicPartition(topic, partition)
-        await partitions_of(consumer, [topic])
-        first, end = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
-        return first[tp], end[tp]
+        return int((await consumer.beginning_offsets([tp]))[tp])
+    finally:
+        await consumer.stop()
+
+
+async def holds(config: Config, topic: str, partition: int, offset: int) -> bool:
+    """Whether ``offset`` lies before the end of a partition.
+
+    The embedded broker tells an end that is too low, so what it says no to is looked for.
+    """
+    consumer = make_consumer(config)
+    await consumer.start()
+    try:
+        tp = TopicPartition(topic, partition)
+        if offset < (await consumer.end_offsets([tp]))[tp]:
+            return True
+        consumer.assign([tp])
+        consumer.seek(tp, offset)
+        try:
+            return any(message.offset >= offset for message in await polled(consumer, LOOK_MS))
+        except OffsetOutOfRangeError:
+            return False
     finally:
         await consumer.stop()

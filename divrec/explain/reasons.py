@@ -34,8 +34,8 @@ def reasons(
 def strongest_keyword(keywords: Keywords, words: frozenset[str]) -> str | None:
     """The strongest of the user's keywords among ``words`` (ties: the last in alphabetical order)."""
     best, best_weight = None, 0.0
-    for word in words & keywords.keys():
-        weight = keywords[word]
+    for word in words:
+        weight = keywords.get(word, 0.0)
         if weight > best_weight or (weight == best_weight and best is not None and word > best):
             best, best_weight = word, weight
     return best
