@@ -25,6 +25,7 @@ from divrec.rank.blend import FIXED_WEIGHTS
 from divrec.retrieve.candidates import CandidateSpace
 from divrec.rules.publish import makes_slate
 from divrec.slate import Asks, Slates, empty_slates, make_slates
+from divrec.text.encoder import names_model
 
 T = TypeVar("T", bound=np.generic)
 V = TypeVar("V")
@@ -53,15 +54,16 @@ class Ask(NamedTuple):
 class Engine:
     """One replica of model and catalogue, and what it does with profiles.
 
-    ``encoder_model`` is the text model whose vectors are used; others are ignored.
+    The vectors of one text model are used: those of the first that fits ``config.encoder.model``.
     """
 
-    def __init__(self, config: Config, encoder_model: str = "") -> None:
+    def __init__(self, config: Config) -> None:
         self.config = config
         self.items = ItemIndex()
         self.model = Model(config.model, self.items)
         self.catalog = Catalog(self.items, config.model.max_items)
-        self.catalog.model = encoder_model
+        self.other_vectors = 0
+        """Vectors of other text models that came by."""
         self._candidates = CandidateSpace(self.items, config.model)
         self._fresh_ms = config.slate.fresh_days * DAY_MS
 
@@ -133,7 +135,10 @@ class Engine:
 
     def put_vector(self, value: ItemVector) -> None:
         """Raises EventError for a vector of another size than the others of its model."""
+        if not self.catalog.model and names_model(value.model, self.config.encoder.model):
+            self.catalog.model = value.model
         if value.model != self.catalog.model:
+            self.other_vectors += 1
             return
         dimensions = self.catalog.dimensions or len(value.vector) // 2
         self.catalog.put_vector(value.item_id, unpack_vector(value.vector, dimensions))
@@ -251,7 +256,7 @@ class Engine:
         )
 
     def sizes(self) -> dict[str, int]:
-        return self.model.sizes() | self.catalog.sizes()
+        return self.model.sizes() | self.catalog.sizes() | {"vectors_of_other_models": self.other_vectors}
 
 
 class Ragged:

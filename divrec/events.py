@@ -1,8 +1,9 @@
 """The events on the wire: JSON objects, one per Kafka message.
 
 Unknown fields are ignored and new fields have defaults, so that producers and consumers of different versions
-understand each other. What a slate consists of is not tracked by the garbage collector (``gc=False``): it holds no
-cycles, and thousands are made a second. Every size is bounded. Ids are strings, times (``ts``) are epoch milliseconds UTC, 0 = not given.
+understand each other. Every size is bounded. Ids are strings, times (``ts``) are epoch milliseconds UTC, 0 = not given.
+What a slate consists of is not tracked by the garbage collector (``gc=False``): it holds no cycles, and thousands are
+made a second.
 """
 
 from typing import Annotated, Literal

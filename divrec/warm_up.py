@@ -13,12 +13,12 @@ DIMENSIONS = 64
 
 def warm_up(config: Config) -> None:
     """Run an engine with a few items through all its steps."""
-    engine = Engine(config, "warm-up")
+    engine = Engine(config)
     random = np.random.default_rng(0)
     for n in range(20):
         engine.put_item(Item(item_id=str(n), title="item", ts=1))
         vector = random.normal(size=DIMENSIONS).astype(np.float32)
-        engine.put_vector(ItemVector(item_id=str(n), model="warm-up", vector=pack_vector(vector)))
+        engine.put_vector(ItemVector(item_id=str(n), model=config.encoder.model, vector=pack_vector(vector)))
     profile = Profile("user", 0)
     for n in range(5):
         click = Click(user_id="user", item_id=str(n), action="like", ts=n + 1)

@@ -42,7 +42,7 @@ class Replica:
         """Records of the followed topics that could not be read: logged, the same on every replica."""
         self.still = asyncio.Lock()
         """Held while the engine is read in another thread: nothing is applied then."""
-        self.engine = Engine(config, config.encoder.model)
+        self.engine = Engine(config)
 
     @property
     def version(self) -> int:

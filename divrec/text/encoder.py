@@ -6,6 +6,7 @@ Importing this module loads neither torch nor transformers; ``load_encoder`` doe
 import hashlib
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -59,6 +60,16 @@ def load_encoder(config: EncoderConfig) -> Encoder:
         threads=config.threads,
         device=config.device,
     )
+
+
+def names_model(name: str, configured: str) -> bool:
+    """Whether vectors called ``name`` come from the configured model.
+
+    Told from the names alone, so that it can be asked where the model itself is not.
+    """
+    model = name.partition("+")[0]
+    directory = re.sub(r"[^A-Za-z0-9._-]", "_", PurePath(configured).name)
+    return model == configured or re.fullmatch(re.escape(directory) + "-[0-9a-f]+", model) is not None
 
 
 def _usual_prefix(name: str) -> str:
