@@ -66,8 +66,9 @@ class Computation:
                 continue
             try:
                 after, wants_slate = self._observe(one, before, outcome)
-                if publish and wants_slate:
-                    wanted.append((one, self._ask(one, after)))
+                if wants_slate:  # told by the profile also if it was published before
+                    if publish:
+                        wanted.append((one, self._ask(one, after)))
                     after.slate_ts = one.event.ts
             except Exception as error:
                 outcome.records.append(self._poisoned(one, error))

@@ -5,27 +5,30 @@ recommendation of that event are out:
 
     decode → load profiles → observe and recommend → send outputs, acknowledged → save profiles → acknowledge the batch
 
-While the effects of one batch are made durable the next one is computed, on the profiles as the first leaves them. It
-is written only when the first is done, and computed anew if the first had to be.
+While one batch is written (the steps from sending on) the next one is computed ahead, on the profiles as the first
+leaves them. It is written only when the first is durable, and computed anew if the first had to be.
 """
 
 import asyncio
 import gc
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
+
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from divrec.config import Config
 from divrec.errors import EventError, StoreError, StoreUnavailable
 from divrec.profile import Profile, decode_profile, encode_profile
 from divrec.state.redis import RedisStore
-from divrec.state.store import NOTHING, Advance, Loaded, Store, Write
+from divrec.state.store import NOTHING, Advance, Store, Write
 from divrec.warm_up import warm_up
 from streams.batches import Acks, fail, intake
 from streams.codec import Message, Record, dead_letter, decode_event, event_id, event_time, send_all, value_of
-from streams.computation import STAGE, Arrived, Computation, Outcome
+from streams.computation import STAGE, Arrived, Computation
 from streams.log_reader import begin_of, holds, read_range
 from streams.replica import Replica
 from streams.topics import Topics, partition_of
@@ -36,28 +39,35 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY_S = 0.5
-"""Between two attempts to reach a store that is away."""
+"""Between two attempts to reach a store or a broker that is away."""
+REMIND_EVERY = 60
+"""Attempts between two lines about it."""
+
+_generation: ContextVar[int] = ContextVar("generation")
+"""The consumer group's generation that the batch at hand was taken in."""
 
 
 class Interrupted(Exception):
-    """Partitions are being taken away while the batch waits: their next owner takes it."""
+    """Partitions are being taken away while the batch waits or reads again: their next owner takes it."""
 
 
 class Batch(NamedTuple):
     """A computed batch: nothing of it is written yet."""
 
     messages: Sequence[Message]
-    unsent: list[Record]
-    """Dead letters of what could not be decoded."""
-    outcome: Outcome
+    records: list[Record]
     writes: list[Write]
+
+    def ends(self) -> dict[int, int]:
+        """Last offset by partition."""
+        return {message.partition: message.offset for message in self.messages}
 
 
 class Recommend:
     """Takes batches of ``events`` through the steps."""
 
     def __init__(self, worker: Worker, replica: Replica, store: Store) -> None:
-        self._config = worker.config
+        self._config, self._app = worker.config, worker.app
         self._topics = Topics(worker.config)
         self._producer = worker.producer
         self._computation = Computation(worker.config, replica)
@@ -66,67 +76,93 @@ class Recommend:
         """As the last computed batch leaves them."""
         self._watermarks: dict[int, int] = {}
         """Where the store stood last, for the partitions that this worker has begun."""
-        self._taken: dict[int, int] = {}
-        """The last offset of each partition that was computed."""
-        self._begins: dict[int, int] = {}
-        """Where the log of a partition begins, if it no longer reaches back to what the store has forgotten."""
         self._writing: asyncio.Task[bool] | None = None
+        self._written_ends: dict[int, int] = {}
+        """The last offsets of the batch that is being written."""
+        self._computing = asyncio.Lock()
+        """Held while a batch is computed ahead, and while the one before is computed anew: never both at once."""
         self._waits = 0
-        """Batches that wait for the store or read events again."""
-        self._interrupted = False
+        """Batches that wait for the store or read events again: they may be given up."""
+        self._leaving = -1
+        """The generation whose partitions are being taken away."""
         self.acks: Acks = intake(worker.app, [self._topics.events], self._take, worker.config.worker.batch)
 
     async def _take(self, messages: list[Message]) -> None:
         """One batch from Kafka: it is acknowledged when all its effects are durable, maybe after this returns."""
+        _generation.set(self._app.consumer_generation_id)
         try:
-            self._interrupted = False
-            batch = await self._computed(messages, publish=True, alone=False)
-            if await self.settled():
+            async with self._computing:
+                batch = await self._computed_ahead(messages)
+            if not await self.settled():
+                self._check_interrupted()  # if the batch before was given up, this one must not close the gap
                 self._drop(batch)
+                batch = None
+            if batch is None:
                 batch = await self._computed(messages, publish=True)
         except Interrupted:
-            log.info("a batch is given up: partitions go")
+            self._give_up()
             return
+        self._written_ends = batch.ends()
         self._writing = asyncio.create_task(self._written(batch))
-        while len(self._profiles) > self._config.worker.cached_profiles:
-            self._profiles.popitem(last=False)
+        self._evict()
 
     async def settled(self) -> bool:
-        """Wait until the batch before is durable; whether profiles had to be computed anew for that."""
+        """Wait until the batch before is durable. False: not as it was computed, what builds on it is void."""
         writing, self._writing = self._writing, None
-        return await writing if writing is not None else False
+        settled = await writing if writing is not None else True
+        self._written_ends = {}
+        return settled
 
     async def _written(self, batch: Batch) -> bool:
+        """Make all effects of ``batch`` durable; whether it could be done as computed."""
         try:
-            redone = await self._write(batch, publish=True)
+            await send_all(self._producer, batch.records)
+            as_computed = await self._save(batch)
+            if not as_computed:
+                async with self._computing:
+                    self.forget(batch.ends())
+                    await self._process(batch.messages, publish=True)
             self.acks.done(batch.messages)
         except Interrupted:
-            log.info("a batch is given up: partitions go")
-            self._drop(batch)
-            return True
+            self._give_up()
+            return False
         except Exception:
             fail("writing a batch")
-        return redone
+        return as_computed
 
-    async def _write(self, batch: Batch, *, publish: bool) -> bool:
-        """Make all effects of ``batch`` durable; whether it had to be computed anew."""
-        await send_all(self._producer, [*batch.unsent, *batch.outcome.records])
-        if await self._save(batch):
-            return False
-        # Another worker was faster, or the store went back: look again, skip what is applied, observe the rest.
+    def _give_up(self) -> None:
+        log.info("a batch is given up: partitions go")
+        self.acks.abandon()
+        self.forget(list(self._watermarks))  # also what came too late for the revocation to clear it
+
+    async def _process(self, messages: Sequence[Message], *, publish: bool) -> None:
+        """Compute and write, while no other batch is under way, until all effects of ``messages`` are durable."""
         while True:
-            batch = await self._computed(batch.messages, publish=publish)
-            await send_all(self._producer, batch.outcome.records)
+            batch = await self._computed(messages, publish=publish)
+            await send_all(self._producer, batch.records)
             if await self._save(batch):
-                return True
+                break
+            # Another worker was faster, or the store went back: look again, skip what is applied, observe the rest.
+            self.forget(batch.ends())
+        self._evict()
 
-    async def _computed(self, messages: Sequence[Message], *, publish: bool, alone: bool = True) -> Batch:
-        """Everything up to the first write. The offsets of ``messages`` rise within each partition.
+    async def _computed(self, messages: Sequence[Message], *, publish: bool) -> Batch:
+        """Everything up to the first write. The offsets of ``messages`` rise within each partition."""
+        arrived, dead = self._decoded(messages)
+        while not await self._loaded(arrived, messages, ahead=False):
+            pass
+        return await self._observed(messages, arrived, dead, publish=publish)
 
-        Not ``alone``: the batch before may still be being written.
-        """
-        arrived, unsent = self._decoded(messages)
-        await self._load(arrived, {message.partition: message.offset for message in reversed(messages)}, alone)
+    async def _computed_ahead(self, messages: Sequence[Message]) -> Batch | None:
+        """The same while the batch before may still be being written; None if the store says that this cannot be."""
+        arrived, dead = self._decoded(messages)
+        if not await self._loaded(arrived, messages, ahead=True):
+            return None
+        return await self._observed(messages, arrived, dead, publish=True)
+
+    async def _observed(
+        self, messages: Sequence[Message], arrived: Sequence[Arrived], dead: Sequence[Record], *, publish: bool
+    ) -> Batch:
         outcome = await self._computation.outcome(arrived, self._profiles, publish=publish)
         writes = [
             Write(
@@ -140,13 +176,18 @@ class Recommend:
         ]
         for profile in outcome.profiles.values():
             self._keep(profile)
-        self._taken.update({message.partition: message.offset for message in messages})
-        return Batch(messages, unsent, outcome, writes)
+        return Batch(messages, [*dead, *outcome.records], writes)
 
-    def _drop(self, batch: Batch) -> None:
-        """Forget profiles that were not written."""
-        for user_id in batch.outcome.profiles:
-            self._profiles.pop(user_id, None)
+    def _drop(self, batch: Batch | None) -> None:
+        """Forget the profiles of a batch that will not be written."""
+        for write in batch.writes if batch is not None else ():
+            self._profiles.pop(write.user_id, None)
+
+    def _evict(self) -> None:
+        # What is being written must stay: the next batch builds on it.
+        bound = max(self._config.worker.cached_profiles, self._config.worker.batch)
+        while len(self._profiles) > bound:
+            self._profiles.popitem(last=False)
 
     def _decoded(self, messages: Sequence[Message]) -> tuple[list[Arrived], list[Record]]:
         """The events, and dead letters for what is none."""
@@ -175,71 +216,80 @@ class Recommend:
                 f"write to {self._topics.events}",
             )
 
-    async def _load(self, arrived: Sequence[Arrived], firsts: dict[int, int], alone: bool) -> None:
+    async def _loaded(self, arrived: Sequence[Arrived], messages: Sequence[Message], *, ahead: bool) -> bool:
         """Have the profiles of all users in the cache, at least as new as the watermarks, in one round trip.
 
-        A watermark that stands before the batch means that the store has forgotten what Kafka counts as done, or is
-        new: the events in between are read again, without publishing, for their recommendations are out.
+        False: the store does not stand where this worker left it; unless ``ahead`` that is mended now, look again. All
+        known partitions are looked at: what the store forgot must not wait for the next event of its partition.
         """
         users = {one.event.user_id: one.message.partition for one in arrived}
-        while True:
-            missing = [user_id for user_id in users if user_id not in self._profiles]
-            known = dict(self._watermarks)
-            loaded = await self._reached(partial(self._store.load, missing, list(firsts)))
-            behind = [partition for partition in firsts if self._behind(partition, loaded, known, firsts)]
-            if behind and not alone:
-                await self.settled()
-                alone = True
-            elif behind:
-                for partition in behind:
-                    await self._close_gap(partition, loaded.watermarks[partition], known, firsts[partition])
-            else:
-                for partition, mark in loaded.watermarks.items():
-                    if partition not in known:
-                        await self._check_mark(partition, mark, firsts[partition])
-                    self._watermarks[partition] = max(mark, self._watermarks.get(partition, NOTHING))
-                for user_id, data in loaded.profiles.items():
-                    if user_id not in self._profiles:
-                        self._keep(decode_profile(data, users[user_id]))
+        firsts = {message.partition: message.offset for message in reversed(messages)}
+        missing = [user_id for user_id in users if user_id not in self._profiles]
+        known, ends = dict(self._watermarks), self._written_ends if ahead else {}
+        loaded = await self._reached(partial(self._store.load, missing, list(known | firsts)))
+        if _agree(loaded.watermarks, known, ends, firsts):
+            for user_id, data in loaded.profiles.items():
+                self._keep(decode_profile(data, users[user_id]))
+            return True
+        if not ahead:
+            try:
+                await self._follow_store(loaded.watermarks, firsts)
+            except KafkaError as error:
+                if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                    raise
+                log.warning("cannot read %s (%s); the batch waits", self._topics.events, type(error).__name__)
+                self._check_interrupted()
+                await asyncio.sleep(RETRY_S)
+        return False
+
+    async def _follow_store(self, marks: Mapping[int, int], firsts: Mapping[int, int]) -> None:
+        """Take the first watermark that is not as expected for what it is.
+
+        One that stands before the batch means that the store has forgotten what Kafka counts as done, or is new: the
+        events in between are read again, without publishing, for their recommendations are out.
+        """
+        for partition, mark in marks.items():
+            known = self._watermarks.get(partition)
+            first = firsts.get(partition, mark + 1 if known is None else known + 1)
+            if mark != known:
+                if known is not None:
+                    log.warning("partition %d: expected the store at %d, it stands at %d", partition, known, mark)
+                if known is None or mark > known:
+                    await self._check_mark(partition, mark, first)
+                # A cached profile may lack what another worker applied, or hold what the store has forgotten.
+                self.forget([partition])
+                self._watermarks[partition] = mark
+            if mark + 1 < first:
+                await self._read_again(partition, mark + 1, first)
                 return
-
-    def _behind(self, partition: int, loaded: Loaded, known: dict[int, int], firsts: dict[int, int]) -> bool:
-        """Whether the store went back, or misses events before the first of the batch."""
-        mark = loaded.watermarks[partition]
-        done = max(mark, self._taken.get(partition, NOTHING), self._begins.get(partition, 0) - 1)
-        return mark < known.get(partition, NOTHING) or done + 1 < firsts[partition]
-
-    async def _close_gap(self, partition: int, mark: int, known: dict[int, int], first: int) -> None:
-        if mark < known.get(partition, NOTHING):
-            log.warning("partition %d: the store went back from %d to %d", partition, known[partition], mark)
-        self.forget([partition])
-        self._watermarks[partition] = mark
-        if mark + 1 < first:
-            await self._read_again(partition, mark + 1, first)
 
     async def _check_mark(self, partition: int, mark: int, first: int) -> None:
         if mark < first or await holds(self._config, self._topics.events, partition, mark):
             return
         raise StoreError(
-            f"watermark of partition {partition}: expected the offset of an event in {self._topics.events}, got {mark}, "
-            f"which lies beyond its end: the store belongs to another log; start a new generation"
+            f"watermark of partition {partition}: expected the offset of an event in {self._topics.events}, "
+            f"got {mark}, which lies beyond its end: the store belongs to another log; start a new generation"
         )
 
     async def _read_again(self, partition: int, start: int, end: int) -> None:
+        """Apply what the log still holds of ``[start, end)``; the watermark then stands before ``end``."""
         begins = await begin_of(self._config, self._topics.events, partition)
         if begins > start:
             log.error("partition %d: events %d to %d are no longer in the log: lost", partition, start, begins - 1)
-            self._begins[partition] = begins
         log.warning("partition %d: reading events %d to %d again, publishing nothing", partition, start, end - 1)
         self._waits += 1
         try:
             async for messages in read_range(self._config, self._topics.events, partition, max(start, begins), end):
                 for at in range(0, len(messages), self._config.worker.batch):
                     self._check_interrupted()
-                    batch = await self._computed(messages[at : at + self._config.worker.batch], publish=False)
-                    await self._write(batch, publish=False)
+                    await self._process(messages[at : at + self._config.worker.batch], publish=False)
         finally:
             self._waits -= 1
+        mark = self._watermarks.get(partition, end)
+        if mark < end - 1:  # the range ends with offsets that hold no event
+            passed = {partition: Advance(mark, end - 1)}
+            if (await self._reached(partial(self._store.save, [], passed))).advanced:
+                self._watermarks[partition] = end - 1
 
     def _keep(self, profile: Profile) -> None:
         self._profiles[profile.user_id] = profile
@@ -247,45 +297,49 @@ class Recommend:
 
     async def _save(self, batch: Batch) -> bool:
         """Write profiles and slates, in one round trip; whether all were as expected."""
-        marks = {message.partition: self._watermarks.get(message.partition, NOTHING) for message in batch.messages}
-        ends = {message.partition: message.offset for message in batch.messages}
-        advances = {partition: Advance(mark, max(mark, ends[partition])) for partition, mark in marks.items()}
+        advances = {}
+        for partition, end in batch.ends().items():
+            mark = self._watermarks.get(partition, NOTHING)
+            advances[partition] = Advance(mark, max(mark, end))
         saved = await self._reached(partial(self._store.save, batch.writes, advances))
         if saved.advanced:
             self._watermarks.update({partition: advance.offset for partition, advance in advances.items()})
-            return True
-        log.warning("the store was changed by another worker or went back: %d conflicts", len(saved.conflicts))
-        self._drop(batch)
-        return False
+        else:
+            log.warning("the store was changed by another worker or went back: %d conflicts", len(saved.conflicts))
+        return saved.advanced
 
     async def _reached(self, call: Callable[[], Awaitable[T]]) -> T:
         """The store's answer; while it is away this waits, and says so."""
-        try:
-            return await call()
-        except StoreUnavailable as error:
-            log.warning("%s; the batch waits", error)
-        self._waits += 1
+        attempts = 0
         try:
             while True:
-                self._check_interrupted()
-                await asyncio.sleep(RETRY_S)
                 try:
                     answer = await call()
-                except StoreUnavailable:
-                    continue
-                log.info("the store answers")
-                return answer
+                except StoreUnavailable as error:
+                    if attempts % REMIND_EVERY == 0:
+                        log.warning("%s; the batch waits", error)
+                    if attempts == 0:
+                        self._waits += 1
+                    attempts += 1
+                    self._check_interrupted()
+                    await asyncio.sleep(RETRY_S)
+                else:
+                    if attempts:
+                        log.info("the store answers")
+                        self._check_interrupted()
+                    return answer
         finally:
-            self._waits -= 1
+            self._waits -= attempts > 0
 
     def _check_interrupted(self) -> None:
-        if self._interrupted:
+        generation = _generation.get()
+        if generation == self._leaving or generation != self._app.consumer_generation_id:
             raise Interrupted
 
     async def release(self) -> None:
         """Partitions are about to go: a batch that waits is given up, any other is about to be done."""
+        self._leaving = self._app.consumer_generation_id
         if self._waits:
-            self._interrupted = True
             self.acks.abandon()
 
     async def close(self) -> None:
@@ -296,9 +350,20 @@ class Recommend:
         gone = set(partitions)
         for partition in gone:
             self._watermarks.pop(partition, None)
-            self._taken.pop(partition, None)
         for user_id in [user_id for user_id, profile in self._profiles.items() if profile.partition in gone]:
             del self._profiles[user_id]
+
+
+def _agree(
+    marks: Mapping[int, int], known: Mapping[int, int], ends: Mapping[int, int], firsts: Mapping[int, int]
+) -> bool:
+    """Whether the watermarks are as known, or as one up to ``ends`` makes them, and nothing lacks below ``firsts``."""
+    for partition, mark in marks.items():
+        if mark != known.get(partition) and mark != ends.get(partition):
+            return False
+        if max(mark, ends.get(partition, NOTHING)) + 1 < firsts.get(partition, 0):
+            return False
+    return True
 
 
 def run(config: Config) -> int:

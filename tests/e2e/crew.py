@@ -33,9 +33,9 @@ class Crew:
         place = {"state_dir": self._directory / name}
         return self.config.model_copy(update={"worker": self.config.worker.model_copy(update=place)})
 
-    def start(self, name: str, faults: Faults = Faults(), ready: bool = False) -> Worker:
+    def start(self, name: str, faults: Faults | None = None, ready: bool = False) -> Worker:
         """Start ``<module>-<anything>``."""
-        started = Worker(self.configuration(name), f"streams.{name.partition('-')[0]}", script(faults))
+        started = Worker(self.configuration(name), f"streams.{name.partition('-')[0]}", script(faults or Faults()))
         self.running[name] = started
         self.all.append(started)
         if ready:

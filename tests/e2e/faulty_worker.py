@@ -82,9 +82,10 @@ def _break(faults: Faults) -> None:
 
     Engine.observe = poisoned  # type: ignore[method-assign]
     worker = recommend.Recommend
-    worker._load = _then(worker._load, lambda *_: fault.reached("loaded"))  # type: ignore[method-assign]
-    worker._save = _then(worker._save, lambda *_: fault.reached("saved"))  # type: ignore[method-assign]
-    worker._take = _then(worker._take, lambda *_: fault.reached("acknowledged"))  # type: ignore[method-assign]
+    worker._loaded = _then(worker._loaded, lambda: fault.reached("loaded"))  # type: ignore[method-assign]
+    worker._save = _then(worker._save, lambda: fault.reached("saved"))  # type: ignore[method-assign]
+    worker._written = _then(worker._written, lambda: fault.reached("acknowledged"))  # type: ignore[method-assign]
+    Computation.outcome = _then(Computation.outcome, lambda: fault.reached("observed"))  # type: ignore[method-assign]
 
     process = worker._process
 
@@ -94,15 +95,6 @@ def _break(faults: Faults) -> None:
             fault.reached("reread")
 
     worker._process = processed  # type: ignore[method-assign]
-
-    outcome = Computation.outcome
-
-    def observed(*arguments: Any, **named: Any) -> Any:
-        found = outcome(*arguments, **named)
-        fault.reached("observed")
-        return found
-
-    Computation.outcome = observed  # type: ignore[method-assign]
 
     send_all = recommend.send_all
 
@@ -129,10 +121,10 @@ def _break(faults: Faults) -> None:
     np.save = saved
 
 
-def _then(method: Callable[..., Awaitable[Any]], after: Callable[..., None]) -> Any:
+def _then(method: Callable[..., Awaitable[Any]], after: Callable[[], None]) -> Any:
     async def both(*arguments: Any, **named: Any) -> Any:
         result = await method(*arguments, **named)
-        after(*arguments)
+        after()
         return result
 
     return both
