@@ -1,6 +1,7 @@
 """The workers of a scenario: started, struck, and looked at."""
 
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 import redis
 
 from divrec.config import Config
+from streams.topics import Topics
 from tests.e2e.faulty_worker import Faults, script
 from tests.servers import ValkeyServer
 from tests.streams.running import Worker
@@ -49,6 +51,17 @@ class Crew:
     def kill(self, name: str) -> None:
         self.running.pop(name).kill()
 
+    def freeze(self, name: str, until_taken_over_by: str) -> None:
+        """SIGSTOP, and SIGCONT when another worker has all partitions and has begun them."""
+        other = self.running[until_taken_over_by]
+        everything = f"assigned: {Topics(self.config).events} {list(range(self.config.kafka.partitions))}"
+        before = sum(everything in line for line in list(other.lines))
+        self.running[name].process.send_signal(signal.SIGSTOP)
+        self.wait(lambda: sum(everything in line for line in list(other.lines)) > before)
+        applied = self.applied()
+        self.wait_applied(applied + 1)
+        self.running[name].process.send_signal(signal.SIGCONT)
+
     def end(self, name: str) -> Worker:
         """In order: it must leave in time and without complaint."""
         ended = self.running.pop(name)
@@ -65,7 +78,7 @@ class Crew:
         """Events up to the watermarks; 0 while Valkey is away."""
         try:
             return sum(self.watermarks()) + len(self._marks)
-        except redis.ConnectionError:
+        except redis.RedisError:
             return 0
 
     def wait(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
