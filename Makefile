@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 KAFKA_LIBS := deploy/kafka/libs
 
-.PHONY: install install-dev demo test test-kafka kafka-libs lint lock clean
+.PHONY: install install-dev install-bench demo test test-kafka kafka-libs lint lock clean
 
 install: .venv/.installed
 
@@ -21,6 +21,12 @@ $(UV):
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	$(UV) pip install -q --python .venv/bin/python --require-hashes -r requirements-dev.lock
 	touch $@
+
+.venv/.installed-bench: requirements-bench.lock .venv/.installed-dev
+	$(UV) pip install -q --python .venv/bin/python --require-hashes -r requirements-bench.lock
+	touch $@
+
+install-bench: .venv/.installed-bench
 
 demo: install
 	.venv/bin/divrec demo
@@ -45,6 +51,7 @@ lint: install-dev
 lock: | $(UV)
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra bench -c requirements.lock pyproject.toml -o requirements-bench.lock
 
 clean:
 	rm -rf .venv .uv .divrec $(KAFKA_LIBS)
