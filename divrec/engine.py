@@ -32,11 +32,12 @@ V = TypeVar("V")
 
 
 class Observed(NamedTuple):
-    """What an event did: the profile after it, what the model learns, and its feedback in [-1, 1]."""
+    """What an event did: the profile after it, and what the model learns."""
 
     profile: Profile
     delta: Delta | None
-    feedback: float
+    interaction: bool = False
+    """The user acted on an item: it taught something, or its feedback is not 0. An impression is none."""
     repeat: bool = False
     """The event id was applied before: nothing changed but the offset."""
 
@@ -74,12 +75,12 @@ class Engine:
         after = profile.copy()
         after.offset = offset
         if after.saw(event_id):
-            return Observed(after, None, 0.0, repeat=True)
+            return Observed(after, None, repeat=True)
         after.remember(event_id, self.config.profile.event_ids)
         after.events += 1
         match event:
             case Request():
-                return Observed(after, None, 0.0)
+                return Observed(after, None)
             case Click():
                 action: str = event.action
                 terms: Sequence[str] = ()
@@ -99,7 +100,7 @@ class Engine:
             after.append(event.item_id, action, feedback, event.ts, self.config.profile.history)
         elif feedback < 0.0:
             after.reject(event.item_id, feedback)
-        return Observed(after, delta, feedback)
+        return Observed(after, delta, interaction=weight > 0.0 or feedback != 0.0)
 
     def _learn_keywords(self, profile: Profile, event: Click | Review, terms: Sequence[str], feedback: float) -> None:
         row = self.items.get(event.item_id)
@@ -148,7 +149,9 @@ class Engine:
     def wants_slate(self, observed: Observed, event: Event, *, replayed: bool) -> bool:
         if observed.repeat:
             return False
-        return makes_slate(event, observed.feedback, observed.profile, self.config.slate, replayed=replayed)
+        return makes_slate(
+            event, observed.profile, self.config.slate, interaction=observed.interaction, replayed=replayed
+        )
 
     def recommend(
         self,

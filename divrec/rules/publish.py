@@ -5,21 +5,18 @@ from divrec.events import Click, Event, Request
 from divrec.profile import Profile
 
 
-def makes_slate(event: Event, feedback: float, profile: Profile, config: SlateConfig, *, replayed: bool) -> bool:
-    """Whether ``event``, already observed in ``profile``, is answered with a slate.
-
-    An interaction is an act with feedback other than 0: an impression is none.
-    """
+def makes_slate(event: Event, profile: Profile, config: SlateConfig, *, interaction: bool, replayed: bool) -> bool:
+    """Whether ``event``, already observed in ``profile``, is answered with a slate."""
     if replayed and not config.publish_replayed:
         return False
     if isinstance(event, Request):
         return True
     match config.publish:
         case "interaction":
-            return feedback != 0.0
+            return interaction
         case "actions":
             return (event.action if isinstance(event, Click) else "review") in config.publish_actions
         case "interval":
-            return feedback != 0.0 and event.ts - profile.slate_ts >= 1_000 * config.publish_interval_s
+            return interaction and event.ts - profile.slate_ts >= 1_000 * config.publish_interval_s
         case "request":
             return False
