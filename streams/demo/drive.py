@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 
 from aiokafka import AIOKafkaProducer
@@ -15,10 +15,8 @@ from streams.demo.measure import Measures
 from streams.reading import Reader
 from streams.sending import Inputs
 
-AHEAD = 2
-"""Clicks of one user that may be without their recommendation."""
 IN_FLIGHT = 256
-"""Clicks of all users that may be."""
+"""Clicks that may be without their recommendation."""
 WAITING = 4_000
 """Events read ahead of one that waits for its user: so far the order of the log is loosened."""
 LOST_S = 15.0
@@ -35,8 +33,8 @@ class Stalled(DivrecError):
 class Drive:
     """Sends ``excerpt`` in the order of its time.
 
-    A user's next click waits until their slates have come (but ``AHEAD - 1``), as in an application, whose users see
-    a slate before they act on it. Users do not wait for each other.
+    A user's next click waits for the slate that their last one makes, so that a hit rate means something: in an
+    application users see a slate before they act on it. Users do not wait for each other.
     """
 
     def __init__(
@@ -51,9 +49,8 @@ class Drive:
         self._queues: defaultdict[str, deque[Event]] = defaultdict(deque)
         self._queued = 0
         self._sent_at: dict[str, tuple[int, str, bool]] = {}
-        self._open: Counter[str] = Counter()
-        """Clicks without their recommendation, by user."""
-        self._in_flight = 0
+        self._busy: set[str] = set()
+        """Users with a click that has no recommendation yet."""
         self._offsets: dict[tuple[str, int], int] = {}
         self._heard = time.monotonic()
 
@@ -72,34 +69,29 @@ class Drive:
 
     def _collect(self, batch: list[Event]) -> bool:
         """Move what may be sent into ``batch``; whether the log is at its end."""
-        for user in [user for user, queue in self._queues.items() if queue and self._open[user] < AHEAD]:
-            self._take(self._queues[user], batch)
-            if not self._queues[user]:
+        for user in [user for user in self._queues if user not in self._busy]:
+            queue = self._queues[user]
+            while queue and user not in self._busy and len(self._busy) < IN_FLIGHT:
+                self._queued -= 1
+                self._note(queue.popleft(), batch)
+            if not queue:
                 del self._queues[user]
-        while self._queued < WAITING and len(batch) < CHUNK and self._in_flight < IN_FLIGHT:
+        while self._queued < WAITING and len(batch) < CHUNK and len(self._busy) < IN_FLIGHT:
             event = next(self._events, None)
             if event is None:
                 return True
-            queue = self._queues.get(event.user_id)
-            if queue or self._open[event.user_id] >= AHEAD:
+            if event.user_id in self._queues or event.user_id in self._busy:
                 self._queues[event.user_id].append(event)
                 self._queued += 1
             else:
                 self._note(event, batch)
         return False
 
-    def _take(self, queue: deque[Event], batch: list[Event]) -> None:
-        while queue and self._open[queue[0].user_id] < AHEAD and self._in_flight < IN_FLIGHT:
-            self._queued -= 1
-            self._note(queue.popleft(), batch)
-
     def _note(self, event: Event, batch: list[Event]) -> None:
-        click = isinstance(event, Click)
-        if click:
-            self._open[event.user_id] += 1
-            self._in_flight += 1
-            self.measures.rated(event)  # type: ignore[arg-type]
-        self._sent_at[event.event_id or ""] = (now_ms(), event.user_id, click)
+        if isinstance(event, Click):
+            self._busy.add(event.user_id)
+            self.measures.rated(event)
+        self._sent_at[event.event_id or ""] = (now_ms(), event.user_id, isinstance(event, Click))
         batch.append(event)
 
     async def _send(self, batch: list[Event]) -> None:
@@ -130,13 +122,7 @@ class Drive:
             at, user, click = answered
             if click:
                 self.measures.delayed(time.time() * 1_000 - at)
-                self._close(user)
-
-    def _close(self, user: str) -> None:
-        self._in_flight -= 1
-        self._open[user] -= 1
-        if self._open[user] <= 0:
-            del self._open[user]
+                self._busy.discard(user)
 
     def _give_up(self) -> None:
         now = time.monotonic()
@@ -150,7 +136,7 @@ class Drive:
             del self._sent_at[event_id]
             self.unanswered += 1
             if click:
-                self._close(user)
+                self._busy.discard(user)
 
 
 async def answer(reader: Reader, matches: Callable[[Recommendation], bool], timeout_s: float) -> Recommendation:

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict, deque
 from collections.abc import Set
+from itertools import islice
 
 import numpy as np
 
@@ -44,13 +45,7 @@ class Ranking:
 
     def top(self, count: int, without: Set[str]) -> list[str]:
         """The ``count`` items counted most often that are not in ``without``."""
-        found: list[str] = []
-        for item_id in self._order:
-            if item_id not in without:
-                found.append(item_id)
-                if len(found) == count:
-                    break
-        return found
+        return list(islice((item_id for item_id in self._order if item_id not in without), count))
 
 
 class Rate:

@@ -18,7 +18,7 @@ from divrec.config import Config
 from divrec.errors import DivrecError
 from divrec.events import Click, Recommendation, Request
 from streams.codec import send_all
-from streams.demo.drive import AHEAD, Drive, Stalled, answer
+from streams.demo.drive import Drive, Stalled, answer
 from streams.demo.excerpt import RATING_MIN, Excerpt, latest
 from streams.demo.measure import Measures
 from streams.demo.screen import Screen
@@ -28,8 +28,9 @@ from streams.sending import Inputs
 from streams.topics import Topics
 from streams.wiring import make_producer
 
-LATEST = 15_000
-"""Events of the log that are replayed: so many that BERT reads the films they mention in half a minute."""
+LATEST = 9_000
+"""Events of the log that are replayed. BERT reads the films that they mention in a quarter of a minute; before them
+comes a user with 1,700 ratings in a row, each of which would wait for the recommendation of the last."""
 ENCODED_WITHIN_S = 75.0
 """After this long the replay begins although films are still being read."""
 ANSWER_S = 20.0
@@ -99,8 +100,7 @@ class _Demo:
             await self._items(config, producer, inputs)
             self._drive = drive = Drive(producer, reader, inputs, self._excerpt, self._measures)
             self._screen.say(
-                f"a user's next click waits until their last slates but {AHEAD - 1} have come; users do not wait for "
-                "each other"
+                "users act side by side; a user's next click waits for the recommendation that their last one makes"
             )
             with self._screen:
                 self._screen.phase("events", len(self._excerpt.events))
