@@ -62,6 +62,19 @@ class Crew:
         self.wait_applied(applied + 1)
         self.running[name].process.send_signal(signal.SIGCONT)
 
+    def wait_dead(self, name: str) -> None:
+        """Until it has struck itself down."""
+        dying = self.running.pop(name)
+        try:
+            assert dying.exit_code(60) == -signal.SIGKILL, "".join(dying.lines)
+        finally:
+            dying.kill()
+
+    def wait_frozen(self, name: str) -> None:
+        """Until it has stopped itself."""
+        state = Path(f"/proc/{self.running[name].process.pid}/stat")
+        self.wait(lambda: state.read_text().rpartition(")")[2].split()[0] == "T")
+
     def end(self, name: str) -> Worker:
         """In order: it must leave in time and without complaint."""
         ended = self.running.pop(name)

@@ -34,6 +34,8 @@ class Faults(msgspec.Struct, frozen=True):
     """The fault comes when the step is reached for this many times."""
     signal: int = signal.SIGKILL
     """SIGKILL, or SIGSTOP: the worker freezes there and goes on from there when it is continued."""
+    session_s: float | None = None
+    """Session timeout, shorter than the configuration allows, so that a death is noticed sooner."""
     digest_every: int = 20
     """Model-log offsets between two logged digests."""
 
@@ -46,8 +48,13 @@ def script(faults: Faults) -> str:
 
 def main(module: str, faults: str) -> None:
     """Run the worker of ``module`` with the configuration in the first argument."""
-    _break(msgspec.json.decode(faults, type=Faults))
-    sys.exit(import_module(module).run(Config(**json.loads(sys.argv[1]))))
+    told = msgspec.json.decode(faults, type=Faults)
+    _break(told)
+    config = Config(**json.loads(sys.argv[1]))
+    if told.session_s is not None:
+        kafka = config.kafka.model_copy(update={"session_timeout_s": told.session_s})
+        config = config.model_copy(update={"kafka": kafka})
+    sys.exit(import_module(module).run(config))
 
 
 class _Fault:

@@ -16,7 +16,7 @@ from streams.topics import Topics
 from tests.e2e.checks import check_effects, check_replicas, read_all
 from tests.e2e.crash_log import Crowd, catalog
 from tests.e2e.crew import Crew, crew
-from tests.e2e.faulty_worker import ENCODER
+from tests.e2e.faulty_worker import ENCODER, Faults
 from tests.servers import KafkaServer, ValkeyServer, config_for
 from tests.streams.running import prepared, send
 
@@ -160,4 +160,52 @@ def test_everything_fails_once(
         check_replicas(workers)
 
 
-_ = signal
+DEATHS = ("loaded", "observed", "half-sent", "deltas-sent", "sent", "saved", "acknowledged", "snapshot")
+FREEZES = ("observed", "sent")
+
+
+def test_faults_between_the_steps(
+    kafka_broker: KafkaServer, own_valkey: ValkeyServer, crash_config: Config, tmp_path: Path
+) -> None:
+    """A worker dies after each step of a batch, of a re-read and in the middle of a snapshot; it freezes between steps
+    while another takes over, and goes on from there."""
+    config = crash_config.model_copy(
+        update={"worker": crash_config.worker.model_copy(update={"snapshot_every": 15, "batch": 20})}
+    )
+    send(config, list(catalog(config)))
+    with crew(config, own_valkey, tmp_path / "workers") as workers:
+        scenario = Scenario(workers, kafka_broker, own_valkey, tmp_path)
+        for number, step in enumerate(DEATHS):
+            scenario.feed(300, 0)
+            count = int(scenario.random.integers(2, 6))
+            workers.start("recommend-a", Faults(step, count, session_s=3))
+            workers.wait_dead("recommend-a")
+            if number == 2:
+                scenario.remember()
+        workers.start("recommend-b", Faults(session_s=3))
+        workers.wait_applied(300 * len(DEATHS))
+        workers.end("recommend-b")
+
+        scenario.put_back()
+        scenario.feed(300, 0)
+        workers.start("recommend-a", Faults("reread", 3, session_s=3))
+        workers.wait_dead("recommend-a")
+
+        workers.start("recommend-b", Faults(session_s=3), ready=True)
+        for step in FREEZES:
+            frozen = workers.start("recommend-a", Faults(step, 4, signal.SIGSTOP, session_s=3))
+            workers.wait(lambda frozen=frozen: frozen.said("assigned: "))
+            total = workers.applied()
+            scenario.feed(600, 0)
+            workers.wait_frozen("recommend-a")
+            workers.wait_applied(total + 600)
+            scenario.feed(200, 0)
+            workers.wait_applied(total + 700)
+            frozen.process.send_signal(signal.SIGCONT)
+            scenario.feed(100, 0)
+            workers.wait(lambda frozen=frozen: sum("assigned: " in line for line in list(frozen.lines)) == 2)
+            workers.end("recommend-a")
+        events = scenario.finished()
+        workers.end("recommend-b")
+        check_effects(workers, events)
+        check_replicas(workers)
