@@ -3,7 +3,9 @@
 Indices are local to a process: they never leave it, and nothing that replicas must agree on depends on their values.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import repeat
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -63,6 +65,10 @@ class ItemIndex:
     def get(self, item_id: str) -> int:
         """The index, or -1."""
         return self._index.get(item_id, -1)
+
+    def rows(self, item_ids: Sequence[str]) -> npt.NDArray[np.int32]:
+        """The index of each, or -1."""
+        return np.fromiter(map(self._index.get, item_ids, repeat(-1)), np.int32, len(item_ids))
 
     def id(self, index: int) -> str:
         item_id = self.ids[index]

@@ -122,14 +122,21 @@ class Model:
         """Learn what of ``record`` is ahead of the last offset applied for its partition; how many deltas that was."""
         last = self.applied.get(record.partition, -1)
         fresh = [delta for delta in record.deltas if delta.offset > last]
-        if not fresh:
-            return 0
-        recent, starts = self._indices_of_recent(fresh)
-        items = np.array([self._interacted(delta) for delta in fresh], np.int32)
+        if fresh:
+            self.learn_all(fresh)
+            self.applied[record.partition] = fresh[-1].offset
+        return len(fresh)
+
+    def learn_all(self, deltas: list[Delta]) -> None:
+        """Learn ``deltas`` (at least one), whatever their offsets.
+
+        Where one list ends and the next begins makes no difference, but that eviction comes after a list.
+        """
+        items, recent, starts = self._rows(deltas)
         learn(
             items,
-            np.array([delta.weight for delta in fresh], np.float32),
-            self.popularity.shares(np.array([delta.ts for delta in fresh], np.int64)),
+            np.array([delta.weight for delta in deltas], np.float32),
+            self.popularity.shares(np.array([delta.ts for delta in deltas], np.int64)),
             recent,
             starts,
             self.item_item.ids,
@@ -141,43 +148,37 @@ class Model:
             self.out,
             self.popularity.values,
         )
-        self.applied[record.partition] = fresh[-1].offset
-        self.interactions += len(fresh)
-        self.now = max(self.now, *(delta.ts for delta in fresh))
+        self.interactions += len(deltas)
+        self.now = max(self.now, *(delta.ts for delta in deltas))
         if len(self) > self.config.max_items:
             self._evict()
-        return len(fresh)
 
-    def _interacted(self, delta: Delta) -> int:
-        index = self.items.get(delta.item_id)
-        if index < 0 or not self.known[index]:
-            index = self._enter(delta.item_id)
-        return index
+    def _rows(self, deltas: list[Delta]) -> tuple[Ids, Ids, npt.NDArray[np.int32]]:
+        """Indices of the items, those of all recent items one after the other, and where those of each delta start.
+
+        What the model does not know enters in the order of the deltas, recent items first. An item that the model has
+        evicted enters again: its user interacted with it.
+        """
+        bound = self.config.history
+        ids: list[str] = []
+        ends = []
+        for delta in deltas:
+            ids += delta.recent[:bound]
+            ends.append(len(ids))
+            ids.append(delta.item_id)
+        rows = self.items.rows(ids)
+        for at in np.flatnonzero((rows < 0) | ~self.known[rows]).tolist():
+            index = self.items.get(ids[at])
+            rows[at] = index if index >= 0 and self.known[index] else self._enter(ids[at])
+        own = np.array(ends, np.int32)
+        starts = np.concatenate(([0], own - np.arange(len(own)))).astype(np.int32)
+        return rows[own], np.delete(rows, own), starts
 
     def _enter(self, item_id: str) -> int:
         index = self.items.add(item_id)
         self.known[index] = True
         self._order.append(index)
         return index
-
-    def _indices_of_recent(self, deltas: list[Delta]) -> tuple[Ids, npt.NDArray[np.int32]]:
-        """Indices of all recent items one after the other, and where those of each delta start.
-
-        An item that the model has evicted enters again: its user interacted with it.
-        """
-        get, known = self.items.get, self.known
-        flat: list[int] = []
-        starts = [0]
-        bound = self.config.history
-        for delta in deltas:
-            for item_id in delta.recent[:bound]:
-                index = get(item_id)
-                if index < 0 or not known[index]:
-                    index = self._enter(item_id)
-                    known = self.known
-                flat.append(index)
-            starts.append(len(flat))
-        return np.array(flat, np.int32), np.array(starts, np.int32)
 
     def _evict(self) -> None:
         """Forget the least popular sixteenth (ties: the oldest in the model first)."""
