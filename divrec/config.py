@@ -158,6 +158,9 @@ class WorkerConfig(Section):
     snapshots_kept: Positive = 2
     from_oldest: bool = False
     """Start although the model log no longer reaches back to a snapshot (``--from-oldest``)."""
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Field(gt=0, le=65_535)] | None = None
+    """Where the worker serves ``/live``, ``/ready`` and ``/metrics``; none: nowhere."""
 
 
 class Config(BaseSettings):
@@ -171,6 +174,7 @@ class Config(BaseSettings):
 
     generation: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "g1"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
     kafka: KafkaConfig = KafkaConfig()
     redis: RedisConfig = RedisConfig()
     topics: TopicsConfig = TopicsConfig()
