@@ -3,6 +3,7 @@
 It runs as a process of its own: ``main`` of this module in place of ``run`` of a worker's.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -110,6 +111,7 @@ def _break(faults: Faults) -> None:
         deltas = [record for record in records if "model-log" in record.topic]
         if fault.about_to("half-sent"):
             await send_all(producer, records[: len(records) // 2])
+            await asyncio.sleep(1.5)  # whatever was acknowledged too early is committed by now
         elif fault.about_to("deltas-sent"):
             await send_all(producer, deltas)
         for step in ("half-sent", "deltas-sent"):
