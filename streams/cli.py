@@ -11,6 +11,7 @@ from streams.commands.options import ConfigFile
 from streams.commands.produce import produce
 from streams.commands.recommend import digest, recommend
 from streams.commands.replay import replay
+from streams.commands.schemas import schemas
 from streams.commands.tail import tail
 from streams.commands.topics import topics
 from streams.commands.worker import up, worker
@@ -46,7 +47,7 @@ def divrec(ctx: typer.Context, config: ConfigFile = None) -> None:
     ctx.obj = config
 
 
-for command in (demo, up, worker, replay, produce, tail, recommend, digest):
+for command in (demo, up, worker, replay, produce, tail, recommend, digest, schemas):
     app.command()(command)
 app.add_typer(topics, name="topics")
 

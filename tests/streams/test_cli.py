@@ -14,15 +14,16 @@ from typer.testing import CliRunner, Result
 
 from divrec.config import Config, FeedbackConfig
 from divrec.data.log import open_log
+from divrec.data.naming import named
 from divrec.events import Click, Reason, Recommendation, SlateItem, Trigger
 from streams.cli import app
 from streams.codec import REPLAY, Record, dead_letter, encode
 from streams.embedded import LOOPBACK
-from streams.replay import named, replay
+from streams.replay import replay
 from streams.topics import Topics
 from tests.streams.running import body, headers, prepared, read, send
 
-COMMANDS = ("demo", "up", "worker", "replay", "produce", "tail", "recommend", "digest", "topics")
+COMMANDS = ("demo", "up", "worker", "replay", "produce", "tail", "recommend", "digest", "schemas", "topics")
 HEAVY = {"faust", "aiokafka", "torch", "numba", "transformers", "pydantic", "redis", "numpy", "rich.progress"}
 
 RATINGS = """reviewer,sku,stars,when,words
