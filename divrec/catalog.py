@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from divrec.events import Item
 from divrec.items import ItemIndex, grown, hash64
-from divrec.retrieve.nearest import Codes, Ids, Vectors, encode_code, nearest
+from divrec.retrieve.cells import Cells
+from divrec.retrieve.nearest import Ids, Space, Vectors, encode_code, nearest
+from divrec.retrieve.popcount import Codes
 
 CENTRED_UNTIL = 65_536
 """The centre is taken anew whenever the number of vectors has doubled, until there are this many."""
@@ -25,10 +27,9 @@ class CatalogArrays(NamedTuple):
     """What compiled code reads of the catalogue, by item index."""
 
     hidden: npt.NDArray[np.bool_]
-    near: npt.NDArray[np.bool_]
     ts: npt.NDArray[np.int64]
     vectors: Vectors
-    codes: Codes
+    space: Space
     newest: Ids
 
 
@@ -65,6 +66,7 @@ class Catalog:
         self.centre: Vectors = np.zeros(0, np.float32)
         self._raw: npt.NDArray[np.float16] = np.zeros((0, 0), np.float16)
         self._codes: Codes = np.zeros((0, 0), np.uint64)
+        self._cells = Cells()
         self._vectors_held = 0
         self._recentre_at = 2
         self._withdrawn: set[int] = set()
@@ -78,6 +80,7 @@ class Catalog:
     def resize(self, capacity: int) -> None:
         self.descriptions.extend([None] * (capacity - len(self.descriptions)))
         self.words.extend([NO_WORDS] * (capacity - len(self.words)))
+        self._cells.resize(capacity)
         self.near = grown(self.near, capacity)
         self.hidden = grown(self.hidden, capacity)
         self.listed = grown(self.listed, capacity)
@@ -154,6 +157,7 @@ class Catalog:
         self.near[index] = self.listed[index]
         self._raw[index] = vector
         self._place(index)
+        self._cells.add(index, self._codes[index])
         if self._vectors_held >= self._recentre_at and self._vectors_held <= CENTRED_UNTIL:
             self._recentre()
 
@@ -166,6 +170,7 @@ class Catalog:
         if self.has_vector[index]:
             self._vectors_held -= 1
             self.has_vector[index] = self.near[index] = False
+            self._cells.remove(index)
             self.vectors[index] = 0.0
 
     def _shape(self, dimensions: int) -> None:
@@ -185,6 +190,7 @@ class Catalog:
         self.centre = self._raw[held].mean(axis=0, dtype=np.float32)
         for index in held:
             self._place(int(index))
+        self._cells.rebuild(self._codes, held)
         self._recentre_at = 2 * self._vectors_held
 
     def centred(self, vector: Vectors) -> Vectors:
@@ -195,12 +201,14 @@ class Catalog:
 
     def nearest(self, query: Vectors, count: int) -> tuple[Ids, Vectors]:
         """The ``count`` listed items nearest to the centred unit ``query[d]``: indices and cosines, nearest first."""
-        n = len(self.items.ids)
-        return nearest(self._codes[:n], self.near[:n], self.vectors, query, count)
+        return nearest(self._space(), query, count)
 
-    def arrays(self) -> "CatalogArrays":
-        n = len(self.items.ids)
-        return CatalogArrays(self.hidden, self.near[:n], self.ts, self.vectors, self._codes[:n], self.newest())
+    def _space(self) -> Space:
+        n, cells = len(self.items.ids), self._cells
+        return Space(self.vectors, self._codes[:n], self.near[:n], cells.centres, cells.heads, cells.next)
+
+    def arrays(self) -> CatalogArrays:
+        return CatalogArrays(self.hidden, self.ts, self.vectors, self._space(), self.newest())
 
     def newest(self) -> Ids:
         """The listed items with the latest ``ts``, newest first."""
@@ -219,7 +227,9 @@ class Catalog:
             "catalog_items": self._count,
             "catalog_items_bound": self.max_items,
             "catalog_vectors": self._vectors_held,
+            "catalog_vectors_bound": 4 * self.max_items,
             "catalog_withdrawn": len(self._withdrawn),
+            "catalog_withdrawn_bound": WITHDRAWN_PER_ITEM * self.max_items,
             "catalog_refused": self.refused,
             "catalog_bytes": sum(array.nbytes for array in arrays),
         }

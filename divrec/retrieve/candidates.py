@@ -140,7 +140,7 @@ def retrieve(
                 ids, weights = model.transition_ids, model.transition_weights
                 count = _add_neighbours(space, TRANSITION, past, strength, ids, weights, model.damped, count)
         step *= DECAY
-    near, cosine = nearest(catalog.codes, catalog.near, catalog.vectors, interest, NEAREST)
+    near, cosine = nearest(catalog.space, interest, NEAREST)
     for n in range(len(near)):
         at = _slot(space, near[n], count)
         count = max(count, at + 1)
