@@ -6,7 +6,9 @@ import typer
 from typer.core import TyperGroup
 
 from divrec.errors import DivrecError
+from streams.commands.backfill import backfill
 from streams.commands.demo import demo
+from streams.commands.dump import dump
 from streams.commands.options import ConfigFile
 from streams.commands.produce import produce
 from streams.commands.recommend import digest, recommend
@@ -47,7 +49,7 @@ def divrec(ctx: typer.Context, config: ConfigFile = None) -> None:
     ctx.obj = config
 
 
-for command in (demo, up, worker, replay, produce, tail, recommend, digest, schemas):
+for command in (demo, up, worker, replay, backfill, dump, produce, tail, recommend, digest, schemas):
     app.command()(command)
 app.add_typer(topics, name="topics")
 

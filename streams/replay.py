@@ -1,23 +1,29 @@
-"""A historical log sent to the input topics, in the order of its time."""
+"""A historical log, or what a topic holds, sent to the input topics in the order of its time."""
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from hashlib import blake2b
-from itertools import islice
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from divrec.config import Config
+from divrec.data.decode import decode_event, own_decoder
 from divrec.data.log import Log
-from divrec.events import Event
-from streams.codec import REPLAY, Header, encode
+from divrec.data.mapping import Mapping
+from divrec.data.naming import named
+from divrec.errors import EventError
+from divrec.events import Click, Event, Item, Request, Review
+from streams.codec import REPLAY, Header, event_id, event_time, value_of
+from streams.dump import in_arrival_order, line_of, message_of
+from streams.reading import Start, read_topic
 from streams.sending import Inputs, Sender
+
+E = TypeVar("E", bound=Event | Item)
 
 CHUNK = 1_000
 """Events sent at once."""
-_ALIKE = 1_000_000
-"""Event ids of one point in time that are remembered."""
 
 
 def replay(
@@ -51,31 +57,57 @@ def replay(
     return counts
 
 
-def named(events: Iterable[Event]) -> Iterator[Event]:
-    """``events`` by time, each with an event id: its own, else a function of its content.
+def replay_topic(
+    config: Config,
+    topic: str,
+    start: Start,
+    *,
+    columns: dict[str, str] | None = None,
+    speed: float | None = None,
+    limit: int | None = None,
+    slates: bool = False,
+    sent: Callable[[Counter[str]], None] = lambda _: None,
+) -> tuple[Counter[str], Counter[str]]:
+    """Send what ``topic`` holds from ``start`` on, as it came; the counts by kind, and of what is no event by reason.
 
-    Of several events that are the same to the millisecond, each gets an id of its own, the same in every reading.
+    The topic carries our own events and items, or, with ``columns``, JSON objects that they map to clicks and reviews.
+    An event keeps its id: one that its user's profile remembers changes nothing. Otherwise as ``replay``.
     """
-    at, alike = 0, Counter[bytes]()
-    for event in events:
-        if event.event_id is not None:
-            yield event
-            continue
-        if event.ts != at or len(alike) >= _ALIKE:
-            at, alike = event.ts, Counter()
-        content = blake2b(encode(event), digest_size=12)
-        number = alike[content.digest()]
-        alike[content.digest()] += 1
-        yield replace(event, event_id=f"log:{content.hexdigest()}" + (f":{number}" if number else ""))
+    inputs = Inputs(config)
+    mapping = Mapping(columns, config.feedback) if columns else None
+    if mapping is not None:
+        mapping.require("click")
+    own = own_decoder(Click | Review | Request | Item, config.feedback)
+    headers: tuple[Header, ...] = () if slates else ((REPLAY, b"1"),)
+    counts: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+
+    def events() -> Iterator[Event | Item]:
+        for line in in_arrival_order(map(line_of, chain.from_iterable(read_topic(config, topic, start)))):
+            message = message_of(line)
+            try:
+                data = value_of(message)
+                event: Event | Item = own(data) if mapping is None else mapping.event(decode_event(data, dict))
+            except EventError as error:
+                refused[error.reason] += 1
+                continue
+            yield replace(event, event_id=event_id(event.event_id, message), ts=event_time(event.ts, message))
+
+    with Sender(config) as sender:
+        for due in _due(islice(events(), limit), speed, sender.pause):
+            sender.send([inputs.record(event, headers) for event in due])
+            counts.update(f"{type(event).__name__.lower()}s" for event in due)
+            sent(counts)
+    return counts, refused
 
 
-def _due(events: Iterator[Event], speed: float | None, pause: Callable[[float], None]) -> Iterator[list[Event]]:
+def _due(events: Iterator[E], speed: float | None, pause: Callable[[float], None]) -> Iterator[list[E]]:
     """``events`` in lists of at most ``CHUNK``, each when it is due; those without a time are due at once."""
     if speed is None:
         while chunk := list(islice(events, CHUNK)):
             yield chunk
         return
-    held: list[Event] = []
+    held: list[E] = []
     began: tuple[int, float] | None = None
     for event in events:
         if event.ts:

@@ -44,6 +44,15 @@ class Log:
     def total_bytes(self) -> int:
         return sum(source.path.stat().st_size * (2 if source.holds == "any" else 1) for source in self.sources)
 
+    def identity(self) -> list[object]:
+        """What tells it from another log: its files, their sizes and times, and how they are read."""
+        told: list[object] = []
+        for source in self.sources:
+            path, mapping, stands = source.path.resolve(), source.mapping, source.path.stat()
+            how = mapping and [mapping.columns, mapping.separator, mapping.rating_scale]
+            told.append([str(path), stands.st_size, stands.st_mtime_ns, source.holds, how])
+        return told
+
     @property
     def rejected(self) -> dict[str, int]:
         """Bad lines so far, by reason."""

@@ -1,4 +1,7 @@
-"""Files of events, line by line: JSONL of our own events, and CSV, TSV or JSONL through a mapping; gzip by suffix."""
+"""Files of events, row by row: JSONL of our own events, and CSV, TSV, JSONL or Parquet through a mapping.
+
+JSONL, CSV and TSV may be compressed by gzip (``.gz``).
+"""
 
 import csv
 import gzip
@@ -11,9 +14,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from divrec.config import FeedbackConfig
 from divrec.data.decode import LogEvent, decode_event, own_decoder
 from divrec.data.mapping import Mapping, Row
+from divrec.data.parquet import Damaged, check_columns, parquet_rows
 from divrec.data.rejects import Rejects
 from divrec.errors import ConfigError, EventError
 from divrec.events import MAX_MESSAGE_BYTES, Click, Item, Request, Review
@@ -21,12 +27,13 @@ from divrec.events import MAX_MESSAGE_BYTES, Click, Item, Request, Review
 Progress = Callable[[int], None]
 """Is told how many more bytes of the files (as they lie on disk) were read."""
 
-Layout = Literal["json", "csv", "tsv"]
+Layout = Literal["json", "csv", "tsv", "parquet"]
 
 _LAYOUTS: dict[str, Layout] = {
     **dict.fromkeys((".jsonl", ".json", ".ndjson"), "json"),
     ".csv": "csv",
     **dict.fromkeys((".tsv", ".tab", ".inter", ".item"), "tsv"),
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
 }
 _TYPE = re.compile(r":(token|float)(_seq)?$")
 """Types in the header of RecBole's files."""
@@ -38,7 +45,7 @@ _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One file and how its lines become events.
+    """One file and how its rows become events.
 
     ``holds``: ``items``, ``events``, or ``any`` for our own shape, where the ``kind`` of each line tells. ``clean``
     may change a row before it is mapped.
@@ -53,9 +60,17 @@ class Source:
     def layout(self) -> Layout:
         name = self.path.name.removesuffix(".gz")
         layout = _LAYOUTS.get(Path(name).suffix.lower())
-        if layout is None:
-            raise ConfigError(f"{self.path}: expected a name ending in {', '.join(_LAYOUTS)} (and .gz)")
+        if layout is None or (layout == "parquet" and name != self.path.name):
+            raise ConfigError(
+                f"{self.path}: expected a name ending in {', '.join(_LAYOUTS)} (and .gz, but for Parquet)"
+            )
         return layout
+
+    @property
+    def columns(self) -> set[str]:
+        """Those that the mapping reads."""
+        mapped = self.mapping.columns.values() if self.mapping is not None else ()
+        return {to for to in mapped if not to.startswith("=")}
 
     def check(self) -> None:
         """Raises ConfigError if the file cannot be read this way."""
@@ -66,13 +81,14 @@ class Source:
                 raise ConfigError(f"{self.path}: a {self.layout} file needs a mapping or a preset")
             return
         self.mapping.require("item" if self.holds == "items" else "click")
-        if self.layout != "json":
+        if self.layout == "parquet":
+            check_columns(self.path, self.columns)
+        elif self.layout != "json":
             try:
                 header = _header(next(csv.reader(_Text(_lines(self)), **_dialect(self.layout)), []))
             except (csv.Error, *_DAMAGED) as error:
                 raise ConfigError(f"{self.path}: expected a header of column names: {error}") from None
-            wanted = {to for to in self.mapping.columns.values() if not to.startswith("=")}
-            if missing := sorted(wanted.difference(header)):
+            if missing := sorted(self.columns.difference(header)):
                 raise ConfigError(f"{self.path}: no column {', '.join(missing)}; it has {', '.join(header)}")
 
 
@@ -82,6 +98,8 @@ def read(
     """The events of one file in its order. What is not an event goes to ``rejects`` and the reading goes on."""
     if source.layout == "json":
         return _read_json(source, feedback, rejects, progress)
+    if source.layout == "parquet":
+        return _read_parquet(source, rejects, progress)
     return _read_table(source, rejects, progress)
 
 
@@ -143,6 +161,23 @@ def _read_table(source: Source, rejects: Rejects, progress: Progress | None) -> 
     except _DAMAGED as error:
         text.number += 1
         reject("damaged-file", f"the rest is unreadable: {error}")
+
+
+def _read_parquet(source: Source, rejects: Rejects, progress: Progress | None) -> Iterator[LogEvent]:
+    build = _build(source)
+    number = 0
+    try:
+        for number, row in enumerate(parquet_rows(source.path, source.columns, progress), 1):
+            try:
+                yield build(row)
+            except EventError as error:
+                rejects.add(source, source.path, number, error.reason, str(error), _shown(row))
+    except Damaged as error:
+        rejects.add(source, source.path, number + 1, "damaged-file", f"the rest is unreadable: {error}", b"")
+
+
+def _shown(row: Row) -> bytes:
+    return msgspec.json.encode(row, enc_hook=str)
 
 
 def _build(source: Source) -> Callable[[Row], LogEvent]:

@@ -34,6 +34,8 @@ def _refuse(expected: str, value: object) -> ValueError:
 
 def _number(value: object, expected: str) -> int | float:
     """A finite number or its text."""
+    if isinstance(value, datetime):
+        return _millis(value, value)
     if isinstance(value, str):
         try:
             number: int | float = int(value)
@@ -107,12 +109,14 @@ def words_reader(separator: str) -> Callable[[object], list[str]]:
 
 
 def read_time(value: object) -> int:
-    """Epoch milliseconds UTC from an epoch number, its text, or an ISO date and time.
+    """Epoch milliseconds UTC from an epoch number, its text, an ISO date and time, or a datetime.
 
     The unit of a number follows from its size: below 1e11 seconds (to the year 5138), below 1e14 milliseconds (from
     March 1973), below 1e17 microseconds, beyond that nanoseconds. Text of digits alone is a number. A date without an
     offset is UTC; a trailing ``UTC`` is understood.
     """
+    if isinstance(value, datetime):
+        return _millis(value, value)
     if isinstance(value, str):
         try:
             number: int | float = int(value)
@@ -139,11 +143,15 @@ def _iso(text: str) -> int:
         moment = datetime.fromisoformat(text.strip().removesuffix("UTC").rstrip())
     except ValueError:
         raise _refuse("epoch seconds, milliseconds or an ISO date", text) from None
+    return _millis(moment, text)
+
+
+def _millis(moment: datetime, value: object) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     millis = (moment - _EPOCH) // _MILLISECOND
     if millis < 0:
-        raise _refuse("a time from 1970 on", text)
+        raise _refuse("a time from 1970 on", value)
     return millis
 
 

@@ -2,20 +2,39 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.commands.options import AsJson, ConfigFile, configured, put
 
+if TYPE_CHECKING:
+    from divrec.config import Config
+    from streams.reading import Start
+
 
 def replay(
     ctx: typer.Context,
-    logs: Annotated[list[Path], typer.Argument(metavar="LOG...", help="Files; with --preset also directories.")],
+    logs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[LOG...]", help="Files; with --preset also directories.")
+    ] = None,
+    topic: Annotated[
+        str | None, typer.Option("--from-topic", metavar="TOPIC", help="Instead of files: what a Kafka topic holds.")
+    ] = None,
+    begin: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="start|OFFSET|TIME",
+            help="Where in the topic: an offset (in every partition), or a date and time (Kafka's timestamps).",
+        ),
+    ] = "start",
     columns: Annotated[
         str | None,
         typer.Option(
-            "--map", metavar="MAP", help="Columns of CSV, TSV or JSONL: user=reviewerID,item=asin,text=reviewText,…"
+            "--map",
+            metavar="MAP",
+            help="Columns of CSV, TSV, JSONL or Parquet: user=reviewerID,item=asin,text=reviewText,…",
         ),
     ] = None,
     items: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A file of items; may be repeated.")] = None,
@@ -34,7 +53,8 @@ def replay(
 ) -> None:
     """Send historical logs to the input topics: items first, then events by time. A second time changes nothing.
 
-    Without --map and --preset a log holds our own events, one JSON object a line. gzip by the name (.gz).
+    Without --map and --preset a log holds our own events, one JSON object a line. gzip by the name (.gz). With
+    --from-topic the messages of a topic, up to its present end, in the order in which they came.
     """
     import msgspec
     from rich.console import Console
@@ -43,9 +63,17 @@ def replay(
     import streams.replay
     from divrec.data.log import open_log
     from divrec.data.mapping import parse_map
+    from divrec.errors import ConfigError
 
     times = _speed(speed)
     settings = configured(ctx, config)
+    if topic is not None:
+        if logs or items or items_map or preset or rejects:
+            raise ConfigError("--from-topic: expected neither LOG nor --items, --items-map, --preset or --rejects")
+        _from_topic(settings, topic, begin, columns, times, limit, slates, as_json)
+        return
+    if not logs:
+        raise ConfigError("expected a LOG or --from-topic, got neither")
     side = rejects or Path(f"{logs[0].resolve().name}.rejects.jsonl")
     log = open_log(
         logs,
@@ -80,11 +108,68 @@ def replay(
     if as_json:
         put(msgspec.json.encode({"sent": counts, "rejected": bad, "rejects": str(side) if bad else None}))
         return
-    sums = [f"{counts[kind]:,} {kind}" for kind in ("items", "clicks", "reviews", "requests") if counts[kind]]
-    typer.echo(f"sent {', '.join(sums) or 'nothing'}")
+    typer.echo(_sent(counts))
     if bad:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(bad.items()))
         typer.echo(f"{sum(bad.values()):,} bad lines ({reasons}) are in {side}", err=True)
+
+
+def _sent(counts: Counter[str]) -> str:
+    sums = [f"{counts[kind]:,} {kind}" for kind in ("items", "clicks", "reviews", "requests") if counts[kind]]
+    return f"sent {', '.join(sums) or 'nothing'}"
+
+
+def _from_topic(
+    settings: "Config",
+    topic: str,
+    begin: str,
+    columns: str | None,
+    speed: float | None,
+    limit: int | None,
+    slates: bool,
+    as_json: bool,
+) -> None:
+    import msgspec
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    from divrec.data.mapping import parse_map
+    from streams.replay import replay_topic
+
+    start = _start(begin)
+    mapped = parse_map(columns) if columns else None
+    with Progress(TextColumn("{task.completed:,} events sent"), console=Console(stderr=True)) as progress:
+        task = progress.add_task("")
+        counts, refused = replay_topic(
+            settings,
+            topic,
+            start,
+            columns=mapped,
+            speed=speed,
+            limit=limit,
+            slates=slates,
+            sent=lambda counts: progress.update(task, completed=counts.total()),
+        )
+    if as_json:
+        put(msgspec.json.encode({"sent": counts, "rejected": refused, "rejects": None}))
+        return
+    typer.echo(_sent(counts))
+    if refused:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(refused.items()))
+        typer.echo(f"{refused.total():,} messages of {topic} are no events ({reasons})", err=True)
+
+
+def _start(text: str) -> "Start":
+    from divrec.data.values import read_time
+    from divrec.errors import ConfigError
+    from streams.reading import Since
+
+    if text == "start":
+        return "start"
+    try:
+        return int(text) if text.isdecimal() else Since(read_time(text))
+    except ValueError as error:
+        raise ConfigError(f"--from: expected start, an offset, or a date and time: {error}") from None
 
 
 def _speed(text: str) -> float | None:

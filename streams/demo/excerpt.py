@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from divrec.config import FeedbackConfig
 from divrec.data.log import demo_log
+from divrec.data.naming import named
 from divrec.events import Click, Event, Item, Review
-from streams.replay import named
 
 RATING_MIN = 0.5
 """The scale of the stars begins here: they reach the topics unchanged."""
