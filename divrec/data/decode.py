@@ -67,6 +67,33 @@ def decoder(kind: Kind, columns: dict[str, str], feedback: FeedbackConfig) -> De
     return decode_mapped
 
 
+def several_decoder(
+    kind: Kind, columns: dict[str, str], feedback: FeedbackConfig
+) -> Callable[[bytes], list[tuple[str, Any]]]:
+    """Like ``decoder``, for messages that may hold several events (``lines[].sku``): all of them, or EventError.
+
+    With each comes what makes its id out of that of the message: nothing, or ``/0``, ``/1`` and so on.
+    """
+    mapping = Mapping(columns, feedback) if columns else None
+    if mapping is None or mapping.array is None:
+        decode_one: Decode[Any] = decoder(kind, columns, feedback)
+        return lambda data: [("", decode_one(data))]
+    mapping.require(kind, several=True)
+    split, build, array = mapping.rows, mapping.builder(kind), mapping.array
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+    def decode_several(data: bytes) -> list[tuple[str, Any]]:
+        events = []
+        for number, row in enumerate(split(_decoded(decode, data))):
+            try:
+                events.append((f"/{number}", build(row)))
+            except EventError as error:
+                raise EventError(error.reason, f"element {number} of {array}: {error}") from None
+        return events
+
+    return decode_several
+
+
 def own_decoder(shape: Any, feedback: FeedbackConfig) -> Decode[Any]:
     """Decodes our own ``shape`` (a Struct or a union of them), whose ratings must lie on the configured scale."""
     decode = msgspec.json.Decoder(shape).decode

@@ -3,7 +3,7 @@
 The same mapping serves log readers (a row of a CSV file or a JSON line) and input topics (a JSON object).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
@@ -48,6 +48,8 @@ _REQUIRED: dict[Kind, tuple[str, ...]] = {
     "request": ("user_id",),
     "item": ("item_id",),
 }
+MAX_EVENTS = 500
+"""Events that one row may hold."""
 FIELDS = tuple(dict.fromkeys(name for names in _FIELDS.values() for name in names))
 """The names that a mapping may give columns to (``user`` and ``item`` are short for ``user_id`` and ``item_id``)."""
 
@@ -79,6 +81,9 @@ def _checked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
             raise ConfigError(f"mapping: {known} is given twice")
         if column in ("", "="):
             raise ConfigError(f"mapping: {name} needs a column or, after a second '=', a constant")
+        array, several, rest = column.partition("[]")
+        if several and column[0] != "=" and (not array or "[]" in rest or (rest and (rest[0] != "." or rest == "."))):
+            raise ConfigError(f"mapping: {name}: expected one '[]', behind an array: lines[].sku; got {column!r}")
         columns[known] = column
     return columns
 
@@ -87,10 +92,11 @@ def _checked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 class Mapping:
     """Our fields to their columns.
 
-    A dot in a column reaches into nested objects (a column of exactly that name comes first); ``=value`` is a
-    constant. A column that is absent, null or empty counts as not given. ``separator`` stands between categories that
-    come as one text (a JSON list works as well). Ratings must lie on the configured scale, or on ``rating_scale``,
-    which is then laid linearly over the configured one.
+    A dot in a column reaches into nested objects (a column of exactly that name comes first); ``lines[].sku`` is the
+    ``sku`` of each element of ``lines``, which are one event each (``rows``); ``=value`` is a constant. A column that
+    is absent, null or empty counts as not given. ``separator`` stands between categories that come as one text (a JSON
+    list works as well). Ratings must lie on the configured scale, or on ``rating_scale``, which is then laid linearly
+    over the configured one.
 
     ``click``, ``review``, ``item`` and ``request`` turn a row into an event and raise EventError with one of the
     reasons ``missing-field``, ``bad-time``, ``bad-rating``, ``bad-action``, ``invalid``. The constructor raises
@@ -101,11 +107,17 @@ class Mapping:
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     separator: str = "|"
     rating_scale: tuple[float, float] | None = None
+    array: str | None = field(init=False, repr=False, compare=False)
+    """The column whose elements are one event each, None where a row is one event."""
     _text: Callable[[Row], object] = field(init=False, repr=False, compare=False)
     _builders: dict[Kind, Callable[[Row], Any]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", _checked(self.columns.items()))
+        arrays = {to.partition("[]")[0] for to in self.columns.values() if "[]" in to and to[0] != "="}
+        if len(arrays) > 1:
+            raise ConfigError(f"mapping: expected '[]' behind one array, got {', '.join(sorted(arrays))}")
+        object.__setattr__(self, "array", arrays.pop() if arrays else None)
         readers = self._readers()
         constants = {name: self._constant(name, readers[name]) for name, to in self.columns.items() if to[0] == "="}
         gets = {name: _getter(to) for name, to in self.columns.items() if name not in constants}
@@ -126,13 +138,35 @@ class Mapping:
         object.__setattr__(self, "_builders", builders)
         object.__setattr__(self, "_text", gets.get("text", lambda _: constants.get("text")))
 
-    def require(self, kind: Kind) -> None:
-        """Raises ConfigError unless every field that a ``kind`` must have is mapped."""
+    def require(self, kind: Kind, *, several: bool = False) -> None:
+        """Raises ConfigError unless every field that a ``kind`` must have is mapped, and, unless there may be
+        ``several`` in a row, if there are."""
+        if self.array is not None and not several:
+            raise ConfigError(f"mapping: {self.array}[]: only a message of clicks or requests may hold several events")
         missing = [name for name in _REQUIRED[kind] if name not in self.columns]
         if missing:
             raise ConfigError(
                 f"mapping: a {kind} needs {', '.join(_REQUIRED[kind])}, but nothing is mapped to {', '.join(missing)}"
             )
+
+    def rows(self, row: Row) -> Iterator[Row]:
+        """The 1 to MAX_EVENTS rows of one event each that ``row`` holds, in the order of the array.
+
+        Each is ``row`` itself, which points to another element until the next one is asked for. Raises EventError
+        (``missing-field``, ``invalid``).
+        """
+        if self.array is None:
+            yield row
+            return
+        elements = _getter(self.array)(row)
+        if elements is None or elements == []:
+            raise EventError("missing-field", f"expected a list in {self.array}, got {shown(elements)}")
+        if not isinstance(elements, list) or len(elements) > MAX_EVENTS:
+            got = f"{len(elements)} elements" if isinstance(elements, list) else shown(elements)
+            raise EventError("invalid", f"expected a list of at most {MAX_EVENTS} in {self.array}, got {got}")
+        for element in elements:
+            row[f"{self.array}[]"] = element
+            yield row
 
     def click(self, row: Row) -> Click:
         event: Click = self._builders["click"](row)
@@ -189,6 +223,17 @@ def _read_action(value: object) -> str:
 
 
 def _getter(column: str) -> Callable[[Row], object]:
+    array, several, rest = column.partition("[]")
+    if several:
+        place, within = f"{array}[]", _getter(rest[1:]) if rest else None
+
+        def reach_within(row: Row) -> object:
+            element = row.get(place)
+            if within is None:
+                return element
+            return within(element) if isinstance(element, dict) else None
+
+        return reach_within
     if "." not in column:
         return lambda row: row.get(column)
     path = column.split(".")

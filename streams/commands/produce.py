@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from divrec.config import Config
+    from divrec.data.mapping import Kind
     from streams.codec import Record
 
 READ = 65_536
 LONGEST = 4_000_000
-KIND = {"clicks": "click", "reviews": "review", "items": "item", "requests": "request"}
+KIND: "dict[str, Kind]" = {"clicks": "click", "reviews": "review", "items": "item", "requests": "request"}
 
 
 class Input(StrEnum):
@@ -113,20 +114,17 @@ def _split(stream: IO[bytes]) -> "Iterator[list[bytes]]":
 
 
 def _checked(settings: "Config", topic: str) -> "Callable[[bytes], Record]":
-    from divrec.data.decode import decoder
+    from divrec.data.decode import several_decoder
     from divrec.events import Item
     from streams.codec import Record
     from streams.topics import Topics
 
-    decode: Callable[[bytes], Any] = decoder(
-        KIND[topic],  # type: ignore[call-overload]
-        getattr(settings.topics, topic).map,
-        settings.feedback,
-    )
+    columns = getattr(settings.topics, topic).map
+    decode = several_decoder(KIND[topic], columns, settings.feedback)
     name = getattr(Topics(settings), topic)
 
     def record(line: bytes) -> Record:
-        event = decode(line)
+        event = decode(line)[0][1]
         key = event.item_id if isinstance(event, Item) else event.user_id
         return Record(name, None, key.encode(), line)
 

@@ -84,6 +84,42 @@ def test_a_column_whose_name_has_a_dot_comes_first() -> None:
     assert Mapping({"user": "a.b", "item": "i"}).click({"a.b": "x", "a": {"b": "y"}, "i": 1}).user_id == "x"
 
 
+@pytest.mark.parametrize(
+    ("item", "row"),
+    [
+        ("lines[].sku", {"lines": [{"sku": "a"}, {"sku": "b"}]}),
+        ("order.lines[].product.id", {"order": {"lines": [{"product": {"id": "a"}}, {"product": {"id": "b"}}]}}),
+        ("skus[]", {"skus": ["a", "b"]}),
+    ],
+)
+def test_an_array_holds_an_event_in_each_element(item: str, row: dict[str, Any]) -> None:
+    mapping = Mapping({"user": "u", "item": item})
+    assert [mapping.click(one).item_id for one in mapping.rows({"u": 1, **row})] == ["a", "b"]
+    with pytest.raises(ConfigError, match="only a message of clicks or requests"):
+        mapping.require("click")
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [(None, "missing-field"), ([], "missing-field"), ({}, "invalid"), ("x", "invalid"), ([1] * 501, "invalid")],
+)
+def test_what_is_no_array_of_events_is_refused(lines: object, expected: str) -> None:
+    with pytest.raises(EventError) as raised:
+        list(Mapping({"user": "u", "item": "lines[]"}).rows({"u": 1, "lines": lines}))
+    assert raised.value.reason == expected
+
+
+@pytest.mark.parametrize("items", [{"item": "[]"}, {"item": "a[]b"}, {"item": "a[].b[].c"}, {"item": "a[]."}])
+def test_a_misplaced_array_is_a_configuration_error(items: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"one '\[\]'"):
+        Mapping({"user": "u", **items})
+
+
+def test_two_arrays_are_a_configuration_error() -> None:
+    with pytest.raises(ConfigError, match="one array, got a, b"):
+        Mapping({"user": "a[].u", "item": "b[].i"})
+
+
 def test_all_fields_of_an_item() -> None:
     mapping = Mapping({name: name for name in FIELDS})
     row = {
