@@ -87,6 +87,10 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._line)
 
+    def pending(self, topic: str) -> int:
+        """Works of ``topic`` that wait in line."""
+        return self._topics[topic]
+
     async def add(self, topic: str, works: Sequence[Work]) -> None:
         """Take ``works`` of ``topic`` over; returns when there is room for more of it.
 

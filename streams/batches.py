@@ -38,6 +38,10 @@ class Acks:
         """Messages taken and not yet acknowledged."""
         return sum(map(len, self._open.values()))
 
+    def first_open(self) -> dict[tuple[str, int], int]:
+        """The lowest offset that is not done, by topic and partition."""
+        return {lane: waiting[0].offset for lane, waiting in self._open.items() if waiting}
+
     def take(self, raw: Any) -> Message:
         """Note a Faust message as taken, in offset order per partition."""
         lane = (raw.topic, raw.partition)
@@ -74,7 +78,7 @@ class Acks:
         self.turn += 1
 
 
-def batches(app: App, topics: Sequence[str], process: Callable[[list[Message]], Awaitable[None]], size: int) -> None:
+def batches(app: App, topics: Sequence[str], process: Callable[[list[Message]], Awaitable[None]], size: int) -> Acks:
     """Give the messages of ``topics`` to ``process``, at most ``size`` at a time, in offset order per partition.
 
     ``process`` returns when all its outputs are acknowledged; then the messages are. It is never called twice at once,
@@ -86,6 +90,7 @@ def batches(app: App, topics: Sequence[str], process: Callable[[list[Message]], 
         acks.done(batch)
 
     acks = intake(app, topics, take, size)
+    return acks
 
 
 def intake(app: App, topics: Sequence[str], take: Callable[[list[Message]], Awaitable[None]], size: int) -> Acks:

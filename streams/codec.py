@@ -24,6 +24,8 @@ REPLAY = "divrec-replay"
 """Header of events from a historical log: they trigger no slate unless asked."""
 REASON, DETAIL, STAGE = "divrec-reason", "divrec-detail", "divrec-stage"
 TOPIC, PARTITION, OFFSET = "divrec-topic", "divrec-partition", "divrec-offset"
+ARRIVED = "divrec-arrived"
+"""Header of the first event of an ingest batch: Kafka's timestamp of its input, for the delay of the whole path."""
 DEAD_LETTER_HEADERS = frozenset({REASON, DETAIL, STAGE, TOPIC, PARTITION, OFFSET, EVENT_ID})
 
 MAX_RECORD_BYTES = 4_000_000
@@ -138,13 +140,23 @@ def replay_headers(message: Message) -> Sequence[Header]:
 def dead_letter(
     topic: str, message: Message, reason: str, detail: str, stage: str, known_id: str | None = None
 ) -> Record:
+def arrived_header(message: Message) -> Header:
+    return ARRIVED, str(message.timestamp).encode()
+
+
+def arrived_at(message: Message) -> int | None:
+    """Kafka's timestamp of the input that this event came from, where its headers tell it."""
+    told = message.header(ARRIVED) or b""
+    return int(told) if len(told) <= 15 and told.isdigit() else None
+
+
     """The record for the dead-letter ``topic``: the original key, bytes and headers, and where and why it failed.
 
     ``reason`` is a short stable code, ``detail`` is for people (cut at the front: the end of a traceback tells most).
     ``known_id`` is the event's id where it could be decoded. A value that would not fit is left out, and said so: the
     headers name the position where it can still be read.
     """
-    kept = [header for header in message.headers if header[0] not in DEAD_LETTER_HEADERS]
+    kept = [header for header in message.headers if header[0] not in DEAD_LETTER_HEADERS and header[0] != ARRIVED]
     about = {
         REASON: reason,
         DETAIL: detail[-_DETAIL_CHARS:],

@@ -12,7 +12,7 @@ from divrec.engine import Ask
 from divrec.errors import EventError
 from divrec.events import Event, Recommendation, Request, SlateItem, Trigger
 from divrec.profile import Profile
-from streams.codec import REPLAY, Message, Record, dead_letter, encode, now_ms
+from streams.codec import REPLAY, Message, Record, arrived_at, dead_letter, encode, now_ms
 from streams.replica import Replica
 from streams.topics import Topics
 
@@ -39,6 +39,10 @@ class Outcome:
         self.profiles: dict[str, Profile] = {}
         self.slates: dict[str, bytes] = {}
         self.deltas: dict[int, list[Delta]] = {}
+        self.answered: list[int] = []
+        """Kafka's timestamps of the events that got a slate."""
+        self.answered_whole: list[int] = []
+        """The same of the inputs they came from, where they tell."""
         self.records: list[Record] = []
         """Recommendations, dead letters and the model-log records."""
 
@@ -119,6 +123,9 @@ class Computation:
             value = encode(self._recommendation(one, ask, items, version))
             user_id = ask.profile.user_id
             outcome.slates[user_id] = value
+            outcome.answered.append(one.message.timestamp)
+            if one.message.headers and (arrived := arrived_at(one.message)) is not None:
+                outcome.answered_whole.append(arrived)
             outcome.records.append(Record(self._topics.recommendations, one.message.partition, user_id.encode(), value))
 
     def _recommendation(self, one: Arrived, ask: Ask, items: list[SlateItem], version: int) -> Recommendation:
@@ -142,6 +149,7 @@ class Computation:
     def _poisoned(self, one: Arrived, error: Exception) -> Record:
         expected = isinstance(error, EventError)
         reason = error.reason if isinstance(error, EventError) else "poisoned"
-        log.error("event %s: %s (%s): dead letter", one.event_id, reason, type(error).__name__)
+        position = {"event_id": one.event_id, "partition": one.message.partition, "offset": one.message.offset}
+        log.error("event %s: %s (%s): dead letter", one.event_id, reason, type(error).__name__, extra=position)
         detail = str(error) if expected else traceback.format_exc()
         return dead_letter(self._topics.dead_letters, one.message, reason, detail, STAGE, known_id=one.event_id)

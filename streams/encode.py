@@ -36,7 +36,9 @@ from streams.codec import (
     value_of,
 )
 from streams.leaving import leave
+from streams.gauges import of_consumer, of_encoder
 from streams.topics import Topics, partition_of
+from streams.metrics import Metrics
 from streams.worker import Worker, run_worker
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Encoding:
     def __init__(self, config: Config, model: str) -> None:
         self._topics = topics = Topics(config)
         self._partitions = config.kafka.partitions
+        self.dead_letters = topics.dead_letters
         self._model = model
         self._review = decoder("review", config.topics.reviews.map, config.feedback)
         self._item = decoder("item", config.topics.items.map, config.feedback)
@@ -142,6 +145,18 @@ class Encoding:
 
 
 def _key(message: Message) -> str:
+class TimedModel:
+    """The encoder, with the time of each chunk measured."""
+
+    def __init__(self, encoder: CachedEncoder, metrics: Metrics) -> None:
+        self.lookup = encoder.lookup
+        self._encoder, self._metrics = encoder, metrics
+
+    def encode(self, texts: Sequence[str]) -> Vector:
+        with self._metrics.timed("model"):
+            return self._encoder.encode(texts)
+
+
     """The item that a message without a value withdraws."""
     try:
         key = (message.key or b"").decode()
@@ -166,7 +181,7 @@ def run(config: Config) -> NoReturn:
 
 async def set_up(worker: Worker) -> None:
     """Load the model (EncoderError), then register the agents."""
-    config = worker.config.encoder
+    config, metrics = worker.config.encoder, worker.metrics
     models = ThreadPoolExecutor(1, "model")
     lookups = ThreadPoolExecutor(1, "vectors")
     loop = asyncio.get_running_loop()
@@ -182,21 +197,29 @@ async def set_up(worker: Worker) -> None:
         for topic, its_acks in acks.items():
             its_acks.done([message for message in messages if message.topic == topic])
 
+        metrics.arrived(STAGE, [message.timestamp for message in messages])
     async def take(topic: str, messages: list[Message]) -> None:
         await backlog.add(topic, [encoding.work(message) for message in messages])
+        metrics.taken(messages)
 
     async def release() -> None:
         await backlog.release()
         for its_acks in acks.values():
             its_acks.abandon()
 
-    send = functools.partial(send_all, worker.producer)
-    backlog = Backlog(cached, send, done, config.pending, models, lookups)
+    async def send(records: list[Record]) -> None:
+        with metrics.timed("send"):
+            await send_all(worker.producer, records)
+        metrics.sent(records, dead_letters=encoding.dead_letters)
+
+    backlog = Backlog(TimedModel(cached, metrics), send, done, config.pending, models, lookups)
     size = min(worker.config.worker.batch, config.pending)
     for topic in encoding.topics:  # an agent each: one that must pause does not stop the other
         acks[topic] = intake(worker.app, [topic], functools.partial(take, topic), size)
     worker.app.releases.append(release)
     running = asyncio.create_task(_unfailing(backlog))
+    metrics.watch(lambda: of_consumer(worker.app, acks.values()))
+    metrics.watch(lambda: of_encoder(worker.config, encoding.topics, backlog, cached, file))
 
     async def close() -> None:
         running.cancel()

@@ -1,6 +1,6 @@
 """Reading topics outside of a consumer group: from a position, to an end or for ever."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
@@ -30,6 +30,17 @@ async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> li
     await consumer._client.force_metadata_update()
     wanted = list(topics)
     return [TopicPartition(t, p) for t in wanted for p in sorted(await _known(consumer, t))]
+
+
+def ends_of(consumer: AIOKafkaConsumer) -> Iterator[tuple[TopicPartition, int, int | None]]:
+    """The end and the position in each assigned partition, as the last fetch told them; asks no broker."""
+    subscription = consumer._subscription.subscription
+    if subscription is None or subscription.assignment is None:
+        return
+    for tp in subscription.assignment.tps:
+        state = subscription.assignment.state_value(tp)
+        if state is not None and state.highwater is not None:
+            yield tp, state.highwater, state.position if state.has_valid_position else None
 
 
 async def _known(consumer: AIOKafkaConsumer, topic: str) -> set[int]:

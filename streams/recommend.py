@@ -28,7 +28,8 @@ from divrec.state.store import NOTHING, Advance, Store, Write
 from divrec.warm_up import warm_up
 from streams.batches import Acks, fail, intake
 from streams.codec import Message, Record, dead_letter, decode_event, event_id, event_time, send_all, value_of
-from streams.computation import STAGE, Arrived, Computation
+from streams.computation import STAGE, Arrived, Computation, Outcome
+from streams.gauges import of_consumer, of_profiles, of_replica
 from streams.log_reader import begin_of, holds, read_range
 from streams.replica import Replica
 from streams.topics import Topics, partition_of
@@ -57,6 +58,7 @@ class Batch(NamedTuple):
     messages: Sequence[Message]
     records: list[Record]
     writes: list[Write]
+    outcome: Outcome
 
     def ends(self) -> dict[int, int]:
         """Last offset by partition."""
@@ -70,6 +72,7 @@ class Recommend:
         self._config, self._app = worker.config, worker.app
         self._topics = Topics(worker.config)
         self._producer = worker.producer
+        self._metrics = worker.metrics
         self._computation = Computation(worker.config, replica)
         self._store = store
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
@@ -89,6 +92,7 @@ class Recommend:
 
     async def _take(self, messages: list[Message]) -> None:
         """One batch from Kafka: it is acknowledged when all its effects are durable, maybe after this returns."""
+        self._metrics.taken(messages)
         _generation.set(self._app.consumer_generation_id)
         try:
             async with self._computing:
@@ -116,8 +120,9 @@ class Recommend:
     async def _written(self, batch: Batch) -> bool:
         """Make all effects of ``batch`` durable; whether it could be done as computed."""
         try:
-            await send_all(self._producer, batch.records)
-            as_computed = await self._save(batch)
+            with self._metrics.timed("write"):
+                await self._send(batch)
+                as_computed = await self._save(batch)
             if not as_computed:
                 async with self._computing:
                     self.forget(batch.ends())
@@ -139,12 +144,20 @@ class Recommend:
         """Compute and write, while no other batch is under way, until all effects of ``messages`` are durable."""
         while True:
             batch = await self._computed(messages, publish=publish)
-            await send_all(self._producer, batch.records)
+            await self._send(batch)
             if await self._save(batch):
                 break
             # Another worker was faster, or the store went back: look again, skip what is applied, observe the rest.
             self.forget(batch.ends())
         self._evict()
+
+    async def _send(self, batch: Batch) -> None:
+        """Send the outputs and wait for their acknowledgement."""
+        await send_all(self._producer, batch.records)
+        topics = self._topics
+        self._metrics.sent(batch.records, dead_letters=topics.dead_letters, recommendations=topics.recommendations)
+        self._metrics.arrived(STAGE, batch.outcome.answered)
+        self._metrics.arrived("whole", batch.outcome.answered_whole)
 
     async def _computed(self, messages: Sequence[Message], *, publish: bool) -> Batch:
         """Everything up to the first write. The offsets of ``messages`` rise within each partition."""
@@ -163,7 +176,8 @@ class Recommend:
     async def _observed(
         self, messages: Sequence[Message], arrived: Sequence[Arrived], dead: Sequence[Record], *, publish: bool
     ) -> Batch:
-        outcome = await self._computation.outcome(arrived, self._profiles, publish=publish)
+        with self._metrics.timed("compute"):
+            outcome = await self._computation.outcome(arrived, self._profiles, publish=publish)
         writes = [
             Write(
                 user_id,
@@ -176,7 +190,7 @@ class Recommend:
         ]
         for profile in outcome.profiles.values():
             self._keep(profile)
-        return Batch(messages, [*dead, *outcome.records], writes)
+        return Batch(messages, [*dead, *outcome.records], writes, outcome)
 
     def _drop(self, batch: Batch | None) -> None:
         """Forget the profiles of a batch that will not be written."""
@@ -225,6 +239,7 @@ class Recommend:
         users = {one.event.user_id: one.message.partition for one in arrived}
         firsts = {message.partition: message.offset for message in reversed(messages)}
         missing = [user_id for user_id in users if user_id not in self._profiles]
+        self._metrics.profiles(len(users), len(missing))
         known, ends = dict(self._watermarks), self._written_ends if ahead else {}
         loaded = await self._reached(partial(self._store.load, missing, list(known | firsts)))
         if _agree(loaded.watermarks, known, ends, firsts):
@@ -305,6 +320,7 @@ class Recommend:
         if saved.advanced:
             self._watermarks.update({partition: advance.offset for partition, advance in advances.items()})
         else:
+            self._metrics.store_conflicts.inc()
             log.warning("the store was changed by another worker or went back: %d conflicts", len(saved.conflicts))
         return saved.advanced
 
@@ -316,6 +332,7 @@ class Recommend:
                 try:
                     answer = await call()
                 except StoreUnavailable as error:
+                    self._metrics.store_waits.inc()
                     if attempts % REMIND_EVERY == 0:
                         log.warning("%s; the batch waits", error)
                     if attempts == 0:
@@ -344,6 +361,9 @@ class Recommend:
 
     async def close(self) -> None:
         await self.settled()
+
+    def cached_profiles(self) -> int:
+        return len(self._profiles)
 
     def forget(self, partitions: Iterable[int]) -> None:
         """Forget what is known of ``partitions``: another worker may have them."""
@@ -405,6 +425,12 @@ async def set_up(worker: Worker) -> None:
         recommend.forget(tp.partition for tp in revoked)
 
     following = asyncio.create_task(follow())
+    metrics, health = worker.metrics, worker.health
+    metrics.watch(lambda: of_consumer(worker.app, [recommend.acks]))
+    metrics.watch(lambda: of_replica(worker.config, replica))
+    metrics.watch(lambda: of_profiles(worker.config, recommend.cached_profiles()))
+    health.turns["following the model log"] = lambda: replica.stepped_at
+    health.reached["store"] = partial(store.load, [], [0])
 
     async def stop_following() -> None:
         following.cancel()

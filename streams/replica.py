@@ -5,6 +5,7 @@ Every recommend worker holds one, and so does whoever only looks (``divrec diges
 
 import asyncio
 import logging
+import time
 from pathlib import Path
 
 from aiokafka import TopicPartition
@@ -17,7 +18,7 @@ from divrec.events import Item
 from divrec.model import ModelState
 from divrec.state.snapshot import latest_snapshot, write_snapshot
 from streams.codec import Message, decode_item, decode_item_vector
-from streams.log_reader import make_consumer, partitions_of, polled
+from streams.log_reader import ends_of, make_consumer, partitions_of, polled
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,21 @@ class Replica:
         """Records of the followed topics that could not be read: logged, the same on every replica."""
         self.still = asyncio.Lock()
         """Held while the engine is read in another thread: nothing is applied then."""
+        self.stepped_at = 0.0
+        """When ``follow`` last looked for records, whether there were any: seconds, monotonic."""
         self.engine = Engine(config)
+
+    @property
+    def snapshot_version(self) -> int:
+        """Where the latest snapshot stands, 0 without one."""
+        return self._snapshot_at
+
+    def behind(self) -> dict[str, int]:
+        """Records not applied yet, by topic, as far as the last fetch knew."""
+        behind: dict[str, int] = {}
+        for tp, end, position in ends_of(self._consumer):
+            behind[tp.topic] = behind.get(tp.topic, 0) + max(0, end - (end if position is None else position))
+        return behind
 
     @property
     def version(self) -> int:
@@ -67,6 +82,7 @@ class Replica:
         while waiting:
             await self._step()
             waiting = {tp for tp in waiting if await self._consumer.position(tp) < ends[tp]}
+        self.stepped_at = time.monotonic()
         log.info("replica: at model-log offset %d, %s", self.version, self._sizes())
 
     def _load_snapshot(self) -> None:
@@ -106,6 +122,7 @@ class Replica:
                 for message in messages[at : at + _TURN]:
                     self._take(message)
             await asyncio.sleep(0)
+        self.stepped_at = time.monotonic()
 
     def _take(self, message: Message) -> None:
         try:
@@ -117,7 +134,10 @@ class Replica:
                 self._take_vector(message)
         except (DeltaError, EventError, ValueError, RecursionError) as error:
             self.skipped += 1
-            log.error("%s:%d:%d: skipped: %s", message.topic, message.partition, message.offset, error)
+            # Not what the error says: it may quote the record, which can be read at its position.
+            position = {"partition": message.partition, "offset": message.offset}
+            kind = type(error).__name__
+            log.error("%s:%d:%d: skipped (%s)", message.topic, message.partition, message.offset, kind, extra=position)
         if message.topic == self._topics.model_log:
             self.engine.model.version = message.offset + 1
             self._mark(message.offset + 1)

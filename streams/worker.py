@@ -14,6 +14,8 @@ from aiokafka import AIOKafkaProducer
 
 from divrec.config import Config
 from divrec.errors import ConfigError, DivrecError, EncoderError, SnapshotError
+from streams.gauges import of_worker
+from streams.health import Health, serving
 from streams.leaving import (
     EXIT_CONFIG,
     EXIT_CRASHED,
@@ -25,6 +27,7 @@ from streams.leaving import (
     leave,
 )
 from streams.logs import start_logging
+from streams.metrics import Metrics
 from streams.ready import clear_ready, mark_ready
 from streams.topics import BrokerUnavailable, check_topics
 from streams.wiring import App, make_app, make_producer
@@ -41,12 +44,15 @@ _REMIND_S = 60.0
 class Worker:
     """What the set-up of a worker gets: ``producer`` is started, ``app`` is not.
 
-    ``closers`` are awaited when the worker has left its group.
+    ``metrics`` count what it does; ``health`` is told what it cannot do without. ``closers`` are awaited when the
+    worker has left its group.
     """
 
     config: Config
     app: App
     producer: AIOKafkaProducer
+    metrics: Metrics = field(default_factory=Metrics)
+    health: Health = field(default_factory=Health)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
 
@@ -60,7 +66,7 @@ def run_worker(config: Config, name: str, setup: Setup, on_ready: Callable[[], N
     group is joined: it loads what the worker needs and registers its agents (``batches``). ``on_ready`` is called when
     the group is joined. A broker that does not answer is waited for. An unexpected error ends the process at once.
     """
-    start_logging(config.log_level)
+    start_logging(config.log_level, config.log_format, name)
     not_ready = partial(clear_ready, config, name)
     last_steps.append(not_ready)
     try:
@@ -130,13 +136,20 @@ class _Run:
                 signal.signal(number, handler)
 
     async def _work(self) -> None:
-        await self._checked()
+        metrics, health = Metrics(), Health()
+        metrics.watch(lambda: of_worker(self._config, self._name))
+        async with serving(self._config.worker, health, metrics):
+            await self._checked()
+            await self._take_part(metrics, health)
+
+    async def _take_part(self, metrics: Metrics, health: Health) -> None:
         producer = make_producer(self._config)
         await producer.start()
-        worker = Worker(self._config, make_app(self._config, self._name), producer)
+        worker = Worker(self._config, make_app(self._config, self._name), producer, metrics, health)
+        health.reached["broker"] = producer.client.force_metadata_update
         try:
             await self._setup(worker)
-            await self._run(worker.app)
+            await self._run(worker)
         finally:
             for closer in (producer.stop, *worker.closers)[::-1]:
                 try:
@@ -162,14 +175,16 @@ class _Run:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    async def _run(self, app: App) -> None:
+    async def _run(self, worker: Worker) -> None:
         """Join the group and work until this task is cancelled."""
+        app = worker.app
         app.on_partitions_assigned.connect(_say_assignment)
         starting = asyncio.create_task(app.start())
         try:
             await asyncio.wait({starting, crash := asyncio.create_task(_crashed(app))}, return_when="FIRST_COMPLETED")
             if starting.done():
                 starting.result()
+                worker.health.joined = True
                 mark_ready(self._config, self._name, os.getpid())
                 log.info("worker %s is ready", self._name)
                 if self._on_ready is not None:
@@ -177,6 +192,7 @@ class _Run:
             await crash
         finally:
             # Only the signal comes here: a crash has ended the process.
+            worker.health.joined = False
             await app.stop()
             starting.cancel()
             crash.cancel()
@@ -187,7 +203,8 @@ async def _crashed(app: App) -> None:
     while app.crash_reason is None:
         await asyncio.sleep(0.1)
     reason = app.crash_reason
-    log.critical("Faust failed: %r: the worker ends, nothing is acknowledged", reason, exc_info=reason)
+    kind = type(reason).__name__
+    log.critical("Faust failed (%s): the worker ends, nothing is acknowledged", kind, exc_info=reason)
     leave(EXIT_CRASHED)
 
 
