@@ -10,7 +10,6 @@ leaves them. It is written only when the first is durable, and computed anew if 
 """
 
 import asyncio
-import gc
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -28,6 +27,7 @@ from divrec.state.store import NOTHING, Advance, Store, Write
 from divrec.warm_up import warm_up
 from streams.batches import Acks, fail, intake
 from streams.codec import Message, Record, dead_letter, decode_event, event_id, event_time, send_all, value_of
+from streams.collector import quiet_collector
 from streams.computation import STAGE, Arrived, Computation, Outcome
 from streams.gauges import of_consumer, of_profiles, of_replica
 from streams.log_reader import begin_of, holds, read_range
@@ -176,18 +176,16 @@ class Recommend:
     async def _observed(
         self, messages: Sequence[Message], arrived: Sequence[Arrived], dead: Sequence[Record], *, publish: bool
     ) -> Batch:
+        before = {one.event.user_id: self._profiles.get(one.event.user_id) for one in arrived}
         with self._metrics.timed("compute"):
             outcome = await self._computation.outcome(arrived, self._profiles, publish=publish)
-        writes = [
-            Write(
-                user_id,
-                self._profiles[user_id].offset if user_id in self._profiles else NOTHING,
-                profile.offset,
-                encode_profile(profile),
-                outcome.slates.get(user_id),
-            )
-            for user_id, profile in outcome.profiles.items()
-        ]
+        writes = []
+        for user_id, stands in before.items():
+            # One that is ahead of its events is written as it is: its compare-and-set says that it is still there.
+            after = outcome.profiles.get(user_id) or stands
+            assert after is not None
+            expected = NOTHING if stands is None else stands.offset
+            writes.append(Write(user_id, expected, after.offset, encode_profile(after), outcome.slates.get(user_id)))
         for profile in outcome.profiles.values():
             self._keep(profile)
         return Batch(messages, [*dead, *outcome.records], writes, outcome)
@@ -389,17 +387,6 @@ def _agree(
 def run(config: Config) -> int:
     """Run the recommend worker until it is told to stop; returns its exit code."""
     return run_worker(config, "recommend", set_up)
-
-
-def quiet_collector() -> None:
-    """Keep the garbage collector from walking the catalogue and all profiles again and again.
-
-    A slate makes dozens of short-lived objects without cycles; with the default thresholds their collection took more
-    time than all the rest of a recommendation.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
 
 
 async def set_up(worker: Worker) -> None:
