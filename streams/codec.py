@@ -35,6 +35,8 @@ BATCH_BYTES = 512_000
 _OVERHEAD = 1_000
 """Bytes of a record beside its key, value and headers: generous."""
 _DETAIL_CHARS = 4_000
+MAX_ID_CHARS = 256
+"""Longest id of an event, a user or an item."""
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 """A Struct of ``divrec.events`` to JSON bytes."""
@@ -107,7 +109,8 @@ def value_of(message: Message) -> bytes:
 
 def position_id(message: Message) -> str:
     """The id of an event that has none: ``topic:partition:offset``."""
-    return f"{message.topic}:{message.partition}:{message.offset}"
+    # Kafka allows topic names that would make it longer than an id may be.
+    return f"{message.topic[-200:]}:{message.partition}:{message.offset}"
 
 
 def event_id(given: str | None, message: Message) -> str:
@@ -123,7 +126,7 @@ def _header_id(message: Message) -> str | None:
         named = raw.decode()
     except UnicodeDecodeError:
         return None
-    return named if 0 < len(named) <= 256 else None
+    return named if 0 < len(named) <= MAX_ID_CHARS else None
 
 
 def event_time(ts: int, message: Message) -> int:
@@ -137,9 +140,6 @@ def replay_headers(message: Message) -> Sequence[Header]:
     return () if mark is None else ((REPLAY, mark),)
 
 
-def dead_letter(
-    topic: str, message: Message, reason: str, detail: str, stage: str, known_id: str | None = None
-) -> Record:
 def arrived_header(message: Message) -> Header:
     return ARRIVED, str(message.timestamp).encode()
 
@@ -150,6 +150,9 @@ def arrived_at(message: Message) -> int | None:
     return int(told) if len(told) <= 15 and told.isdigit() else None
 
 
+def dead_letter(
+    topic: str, message: Message, reason: str, detail: str, stage: str, known_id: str | None = None
+) -> Record:
     """The record for the dead-letter ``topic``: the original key, bytes and headers, and where and why it failed.
 
     ``reason`` is a short stable code, ``detail`` is for people (cut at the front: the end of a traceback tells most).

@@ -25,6 +25,7 @@ from divrec.text.segment import terms
 from streams.backlog import Backlog, Vector, Work
 from streams.batches import Acks, fail, intake
 from streams.codec import (
+    MAX_ID_CHARS,
     Message,
     Record,
     dead_letter,
@@ -35,10 +36,10 @@ from streams.codec import (
     send_all,
     value_of,
 )
-from streams.leaving import leave
 from streams.gauges import of_consumer, of_encoder
-from streams.topics import Topics, partition_of
+from streams.leaving import leave
 from streams.metrics import Metrics
+from streams.topics import Topics, partition_of
 from streams.worker import Worker, run_worker
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class Encoding:
 
     def __init__(self, config: Config, model: str) -> None:
         self._topics = topics = Topics(config)
-        self._partitions = config.kafka.partitions
         self.dead_letters = topics.dead_letters
+        self._partitions = config.kafka.partitions
         self._model = model
         self._review = decoder("review", config.topics.reviews.map, config.feedback)
         self._item = decoder("item", config.topics.items.map, config.feedback)
@@ -144,7 +145,6 @@ class Encoding:
         return [dead_letter(self._topics.dead_letters, message, reason, detail, STAGE, known_id)]
 
 
-def _key(message: Message) -> str:
 class TimedModel:
     """The encoder, with the time of each chunk measured."""
 
@@ -157,12 +157,13 @@ class TimedModel:
             return self._encoder.encode(texts)
 
 
+def _key(message: Message) -> str:
     """The item that a message without a value withdraws."""
     try:
         key = (message.key or b"").decode()
     except UnicodeDecodeError:
         key = ""
-    if not 0 < len(key) <= 256:
+    if not 0 < len(key) <= MAX_ID_CHARS:
         raise EventError("no-key", "a null withdraws the item named by the key: expected 1 to 256 characters of UTF-8")
     return key
 
@@ -196,11 +197,11 @@ async def set_up(worker: Worker) -> None:
     def done(messages: Sequence[Message]) -> None:
         for topic, its_acks in acks.items():
             its_acks.done([message for message in messages if message.topic == topic])
-
         metrics.arrived(STAGE, [message.timestamp for message in messages])
+
     async def take(topic: str, messages: list[Message]) -> None:
-        await backlog.add(topic, [encoding.work(message) for message in messages])
         metrics.taken(messages)
+        await backlog.add(topic, [encoding.work(message) for message in messages])
 
     async def release() -> None:
         await backlog.release()
@@ -217,9 +218,9 @@ async def set_up(worker: Worker) -> None:
     for topic in encoding.topics:  # an agent each: one that must pause does not stop the other
         acks[topic] = intake(worker.app, [topic], functools.partial(take, topic), size)
     worker.app.releases.append(release)
-    running = asyncio.create_task(_unfailing(backlog))
     metrics.watch(lambda: of_consumer(worker.app, acks.values()))
     metrics.watch(lambda: of_encoder(worker.config, encoding.topics, backlog, cached, file))
+    running = asyncio.create_task(_unfailing(backlog))
 
     async def close() -> None:
         running.cancel()

@@ -19,7 +19,13 @@ MAPPED = Config(topics={"clicks": {"name": "shop", "map": {"user": "who.id", "it
 
 def made(value: object, config: Config = CONFIG, topic: str = "divrec.clicks", **about: Any) -> Record:
     raw = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
-    return Ingest(config).record(Message(topic, 1, 7, about.pop("timestamp", 5_000), b"any", raw, **about))
+    (record,) = all_made(raw, config, topic, **about)
+    return record
+
+
+def all_made(value: object, config: Config = CONFIG, topic: str = "divrec.clicks", **about: Any) -> list[Record]:
+    raw = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
+    return Ingest(config).records(Message(topic, 1, 7, about.pop("timestamp", 5_000), b"any", raw, **about))
 
 
 def click(**fields: Any) -> dict[str, Any]:
@@ -57,6 +63,34 @@ def test_a_topic_of_another_shape_is_mapped() -> None:
         **{"ts": 5_000, "event_id": "shop:1:7"},
     }
     assert record[1:3] == (partition_of("ü", 8), "ü".encode())
+
+
+LINES = {"user": "who", "item": "lines[].sku", "ts": "at", "action": "=purchase"}
+
+
+@pytest.mark.parametrize(("number", "expected"), [("o-1", "o-1"), (None, "shop:1:7")])
+def test_an_order_of_several_lines_becomes_an_event_each(number: str | None, expected: str) -> None:
+    config = Config(topics={"clicks": {"name": "shop", "map": LINES | {"event_id": "number"}}})
+    order = {"number": number, "who": 9, "at": 4, "lines": [{"sku": "a"}, {"sku": 5}]}
+    events = [json.loads(record.value or b"") for record in all_made(order, config, "shop")]
+    assert [(e["user_id"], e["item_id"], e["ts"]) for e in events] == [("9", "a", 4_000), ("9", "5", 4_000)]
+    assert [e["event_id"] for e in events] == [f"{expected}/0", f"{expected}/1"]
+
+
+def test_one_bad_line_makes_the_order_a_dead_letter() -> None:
+    config = Config(topics={"clicks": {"name": "shop", "map": LINES}})
+    order = {"who": 9, "lines": [{"sku": "a"}, {"sku": None}]}
+    (record,) = all_made(order, config, "shop")
+    told = dict(record.headers)
+    assert json.loads(record.value or b"") == order
+    assert told["divrec-reason"] == b"missing-field"
+    assert told["divrec-detail"] == b"element 1 of lines: Click: expected item_id, got none"
+
+
+def test_an_id_that_is_too_long_with_its_line_is_a_dead_letter() -> None:
+    config = Config(topics={"clicks": {"name": "shop", "map": LINES | {"event_id": "number"}}})
+    (record,) = all_made({"who": 9, "lines": [{"sku": "a"}], "number": "n" * 255}, config, "shop")
+    assert dict(record.headers)["divrec-reason"] == b"invalid"
 
 
 @pytest.mark.parametrize(
