@@ -40,9 +40,11 @@ SERVER_START_S = 10.0
 TICK_S = 0.1
 
 
-class ProcessInfo(msgspec.Struct, frozen=True):
+class ProcessInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     pid: int
     log: str
+    http: str | None = None
+    """Where a worker serves /live, /ready and /metrics."""
 
 
 class StackInfo(msgspec.Struct, frozen=True):
@@ -101,6 +103,7 @@ class LocalStack:
         self._ready_timeout_s = ready_timeout_s
         self._children: dict[str, Child] = {}
         self._kept: dict[str, KeptChild] = {}
+        self._http: dict[str, str] = {}
         self._recorded: StackInfo | None = None
         self._error: BaseException | None = None
         self._stopping = threading.Event()
@@ -151,7 +154,9 @@ class LocalStack:
             brokers=self.config.kafka.brokers,
             redis=self.config.redis.url.get_secret_value(),
             processes={
-                child.name: ProcessInfo(child.pid, str(child.log)) for child in self._children.values() if child.pid
+                child.name: ProcessInfo(child.pid, str(child.log), self._http.get(child.name))
+                for child in self._children.values()
+                if child.pid
             },
         )
 
@@ -219,8 +224,10 @@ class LocalStack:
             time.sleep(0.01)
 
     def _start_workers(self) -> None:
-        for name in self._workers:
-            child = self._child(name, self._command(name, self.config_file))
+        for name, port in zip(self._workers, free_ports(len(self._workers)), strict=True):
+            self._http[name] = f"http://{LOOPBACK}:{port}"
+            http = {"DIVREC_WORKER__HTTP_HOST": LOOPBACK, "DIVREC_WORKER__HTTP_PORT": str(port)}
+            child = self._child(name, self._command(name, self.config_file), http)
             self._kept[name] = KeptChild(child, partial(is_ready, self.config, name))
             child.start()
 
@@ -242,9 +249,9 @@ class LocalStack:
         if self._children:
             self._record()
 
-    def _child(self, name: str, command: Sequence[str]) -> Child:
+    def _child(self, name: str, command: Sequence[str], environment: dict[str, str] | None = None) -> Child:
         log = self.directory / "logs" / f"{name}.log"
-        self._children[name] = Child(name, command, log, os.environ | {"PYTHONUNBUFFERED": "1"})
+        self._children[name] = Child(name, command, log, os.environ | {"PYTHONUNBUFFERED": "1"} | (environment or {}))
         return self._children[name]
 
     def _record(self) -> None:

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from streams.codec import REASON, STAGE, Message, Record, now_ms
+
+disable_created_metrics()  # a second series for every counter, of no use here
 
 PREFIX = "divrec_"
 OTHER = "other"

@@ -52,12 +52,7 @@ class RedisStore:
     """``namespace`` begins all keys: prefix and generation."""
 
     def __init__(self, config: RedisConfig, namespace: str) -> None:
-        self._client = redis.Redis.from_url(
-            config.url.get_secret_value(),
-            socket_timeout=config.timeout_s,
-            socket_connect_timeout=config.timeout_s,
-            max_connections=16,
-        )
+        self._client = _client(config)
         self._profile = f"{namespace}:profile:"
         self._watermark = f"{namespace}:watermark:"
         self._ttl = int(86_400 * config.profile_ttl_days)
@@ -104,6 +99,24 @@ class RedisStore:
         await self._client.aclose()
 
 
+async def server_facts(config: RedisConfig) -> dict[str, Any]:
+    """What the server tells about itself (its command INFO). Raises StoreUnavailable."""
+    client = _client(config)
+    try:
+        return dict(await _reached(client.info()))
+    finally:
+        await client.aclose()
+
+
+def _client(config: RedisConfig) -> redis.Redis:
+    return redis.Redis.from_url(
+        config.url.get_secret_value(),
+        socket_timeout=config.timeout_s,
+        socket_connect_timeout=config.timeout_s,
+        max_connections=16,
+    )
+
+
 async def _reached(answer: Awaitable[T]) -> T:
     try:
         return await answer
@@ -115,4 +128,9 @@ async def _reached(answer: Awaitable[T]) -> T:
         ) from error
     except RedisError as error:
         # A Redis that is loading its file, is full or read-only: it will answer again when that is over.
-        raise StoreUnavailable(f"Redis: expected it to accept a command, got: {error}") from error
+        raise StoreUnavailable(f"Redis: expected it to accept a command, got: {_said(error)}") from error
+
+
+def _said(error: RedisError) -> str:
+    """What the server answered, without the command, whose key names a user: this goes to the log."""
+    return str(error).rpartition("of pipeline caused error: ")[2].partition(", with args")[0]

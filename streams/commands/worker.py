@@ -82,6 +82,7 @@ def _welcome(info: Any, file: Path) -> str:
             f"Kafka      {info.brokers}",
             f"Redis      {info.redis}",
             f"logs       {file.parent / 'logs'}",
+            *(f"{name:<10} {process.http}/metrics" for name, process in info.processes.items() if process.http),
             "",
             "In another terminal:",
             f"  export DIVREC_CONFIG={file}",
