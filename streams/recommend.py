@@ -96,13 +96,13 @@ class Recommend:
         _generation.set(self._app.consumer_generation_id)
         try:
             async with self._computing:
-                batch = await self._computed_ahead(messages)
+                batch = await self._computed_at_once(messages, publish=True)
             if not await self.settled():
                 self._check_interrupted()  # if the batch before was given up, this one must not close the gap
                 self._drop(batch)
                 batch = None
             if batch is None:
-                batch = await self._computed(messages, publish=True)
+                batch = await self._computed(messages)
         except Interrupted:
             self._give_up()
             return
@@ -126,7 +126,7 @@ class Recommend:
             if not as_computed:
                 async with self._computing:
                     self.forget(batch.ends())
-                    await self._process(batch.messages, publish=True)
+                    await self._process(batch.messages)
             self.acks.done(batch.messages)
         except Interrupted:
             self._give_up()
@@ -140,16 +140,20 @@ class Recommend:
         self.acks.abandon()
         self.forget(list(self._watermarks))  # also what came too late for the revocation to clear it
 
-    async def _process(self, messages: Sequence[Message], *, publish: bool) -> None:
+    async def _process(self, messages: Sequence[Message]) -> None:
         """Compute and write, while no other batch is under way, until all effects of ``messages`` are durable."""
-        while True:
-            batch = await self._computed(messages, publish=publish)
-            await self._send(batch)
-            if await self._save(batch):
-                break
-            # Another worker was faster, or the store went back: look again, skip what is applied, observe the rest.
+        # Another worker was faster, or the store went back: look again, skip what is applied, observe the rest.
+        while not await self._effected(await self._computed(messages)):
+            pass
+
+    async def _effected(self, batch: Batch) -> bool:
+        """Send and save, while no other batch is under way; False: the store was not as expected."""
+        await self._send(batch)
+        if not await self._save(batch):
             self.forget(batch.ends())
+            return False
         self._evict()
+        return True
 
     async def _send(self, batch: Batch) -> None:
         """Send the outputs and wait for their acknowledgement."""
@@ -159,19 +163,20 @@ class Recommend:
         self._metrics.arrived(STAGE, batch.outcome.answered)
         self._metrics.arrived("whole", batch.outcome.answered_whole)
 
-    async def _computed(self, messages: Sequence[Message], *, publish: bool) -> Batch:
+    async def _computed(self, messages: Sequence[Message]) -> Batch:
         """Everything up to the first write. The offsets of ``messages`` rise within each partition."""
-        arrived, dead = self._decoded(messages)
-        while not await self._loaded(arrived, messages, ahead=False):
+        while (batch := await self._computed_at_once(messages, publish=True, mend=True)) is None:
             pass
-        return await self._observed(messages, arrived, dead, publish=publish)
+        return batch
 
-    async def _computed_ahead(self, messages: Sequence[Message]) -> Batch | None:
-        """The same while the batch before may still be being written; None if the store says that this cannot be."""
+    async def _computed_at_once(
+        self, messages: Sequence[Message], *, publish: bool, mend: bool = False
+    ) -> Batch | None:
+        """The same, maybe while the batch before is being written; None if the store does not stand as expected."""
         arrived, dead = self._decoded(messages)
-        if not await self._loaded(arrived, messages, ahead=True):
+        if not await self._loaded(arrived, messages, mend=mend):
             return None
-        return await self._observed(messages, arrived, dead, publish=True)
+        return await self._observed(messages, arrived, dead, publish=publish)
 
     async def _observed(
         self, messages: Sequence[Message], arrived: Sequence[Arrived], dead: Sequence[Record], *, publish: bool
@@ -228,23 +233,24 @@ class Recommend:
                 f"write to {self._topics.events}",
             )
 
-    async def _loaded(self, arrived: Sequence[Arrived], messages: Sequence[Message], *, ahead: bool) -> bool:
+    async def _loaded(self, arrived: Sequence[Arrived], messages: Sequence[Message], *, mend: bool) -> bool:
         """Have the profiles of all users in the cache, at least as new as the watermarks, in one round trip.
 
-        False: the store does not stand where this worker left it; unless ``ahead`` that is mended now, look again. All
-        known partitions are looked at: what the store forgot must not wait for the next event of its partition.
+        False: the store does not stand where this worker left it, or leaves it with the batch that is being written.
+        With ``mend`` (no batch is under way then) that has been seen to: look again. All known partitions are looked
+        at: what the store forgot must not wait for the next event of its partition.
         """
         users = {one.event.user_id: one.message.partition for one in arrived}
         firsts = {message.partition: message.offset for message in reversed(messages)}
         missing = [user_id for user_id in users if user_id not in self._profiles]
-        self._metrics.profiles(len(users), len(missing))
-        known, ends = dict(self._watermarks), self._written_ends if ahead else {}
+        known, ends = dict(self._watermarks), dict(self._written_ends)
         loaded = await self._reached(partial(self._store.load, missing, list(known | firsts)))
         if _agree(loaded.watermarks, known, ends, firsts):
+            self._metrics.profiles(len(users), len(missing))
             for user_id, data in loaded.profiles.items():
                 self._keep(decode_profile(data, users[user_id]))
             return True
-        if not ahead:
+        if mend:
             try:
                 await self._follow_store(loaded.watermarks, firsts)
             except KafkaError as error:
@@ -285,7 +291,7 @@ class Recommend:
         )
 
     async def _read_again(self, partition: int, start: int, end: int) -> None:
-        """Apply what the log still holds of ``[start, end)``; the watermark then stands before ``end``."""
+        """Apply what the log still holds of ``[start, end)``, until the store is not as expected."""
         begins = await begin_of(self._config, self._topics.events, partition)
         if begins > start:
             log.error("partition %d: events %d to %d are no longer in the log: lost", partition, start, begins - 1)
@@ -295,7 +301,10 @@ class Recommend:
             async for messages in read_range(self._config, self._topics.events, partition, max(start, begins), end):
                 for at in range(0, len(messages), self._config.worker.batch):
                     self._check_interrupted()
-                    await self._process(messages[at : at + self._config.worker.batch], publish=False)
+                    part = messages[at : at + self._config.worker.batch]
+                    batch = await self._computed_at_once(part, publish=False)
+                    if batch is None or not await self._effected(batch):
+                        return  # whoever called looks where the store stands now
         finally:
             self._waits -= 1
         mark = self._watermarks.get(partition, end)
@@ -312,7 +321,9 @@ class Recommend:
         """Write profiles and slates, in one round trip; whether all were as expected."""
         advances = {}
         for partition, end in batch.ends().items():
-            mark = self._watermarks.get(partition, NOTHING)
+            mark = self._watermarks.get(partition)
+            if mark is None:  # forgotten meanwhile
+                return False
             advances[partition] = Advance(mark, max(mark, end))
         saved = await self._reached(partial(self._store.save, batch.writes, advances))
         if saved.advanced:
@@ -368,6 +379,7 @@ class Recommend:
         gone = set(partitions)
         for partition in gone:
             self._watermarks.pop(partition, None)
+            self._written_ends.pop(partition, None)
         for user_id in [user_id for user_id, profile in self._profiles.items() if profile.partition in gone]:
             del self._profiles[user_id]
 

@@ -61,6 +61,7 @@ def main(module: str, faults: str) -> None:
 class _Fault:
     def __init__(self, faults: Faults) -> None:
         self.step, self._left, self._signal = faults.step, faults.count, faults.signal
+        self.reading_again = False
 
     def reached(self, step: str) -> None:
         """Strikes if this is the place and the time."""
@@ -95,14 +96,16 @@ def _break(faults: Faults) -> None:
     worker._written = _then(worker._written, lambda: fault.reached("acknowledged"))  # type: ignore[method-assign]
     Computation.outcome = _then(Computation.outcome, lambda: fault.reached("observed"))  # type: ignore[method-assign]
 
-    process = worker._process
+    compute = worker._computed_at_once
 
-    async def processed(self: Any, messages: Any, *, publish: bool) -> None:
-        await process(self, messages, publish=publish)
-        if not publish:
-            fault.reached("reread")
+    async def computed(self: Any, messages: Any, *, publish: bool, mend: bool = False) -> Any:
+        fault.reading_again = not publish
+        return await compute(self, messages, publish=publish, mend=mend)
 
-    worker._process = processed  # type: ignore[method-assign]
+    worker._computed_at_once = computed  # type: ignore[method-assign]
+    worker._effected = _then(  # type: ignore[method-assign]
+        worker._effected, lambda: fault.reading_again and fault.reached("reread")
+    )
 
     send_all = recommend.send_all
 
@@ -130,7 +133,7 @@ def _break(faults: Faults) -> None:
     np.save = saved
 
 
-def _then(method: Callable[..., Awaitable[Any]], after: Callable[[], None]) -> Any:
+def _then(method: Callable[..., Awaitable[Any]], after: Callable[[], object]) -> Any:
     async def both(*arguments: Any, **named: Any) -> Any:
         result = await method(*arguments, **named)
         after()
