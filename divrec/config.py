@@ -206,19 +206,29 @@ def load_config(path: Path | None = None, overrides: Mapping[str, Any] | None = 
 
     ``overrides`` has the shape of the file, lies over it and under the environment. Raises ConfigError.
     """
+    file, values = read_file(path)
+    return checked(file, _merged(values, overrides or {}))
+
+
+def read_file(path: Path | None) -> tuple[Path, dict[str, Any]]:
+    """The file that counts, and what it says: nothing, if it is the default one and not there. Raises ConfigError."""
     named = path or (Path(os.environ["DIVREC_CONFIG"]) if os.environ.get("DIVREC_CONFIG") else None)
-    values: dict[str, Any] = {}
     if named is not None and not named.is_file():
         raise ConfigError(f"configuration file: expected a file at {named}, found none")
     file = named or Path("divrec.toml")
-    if file.is_file():
-        try:
-            values = tomllib.loads(file.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: not valid TOML: {error}") from None
+    if not file.is_file():
+        return file, {}
+    try:
+        return file, tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from None
+
+
+def checked(file: Path, values: Mapping[str, Any]) -> Config:
+    """The configuration from what ``file`` says, and the environment. Raises ConfigError."""
     _refuse_unknown_variables()
     try:
-        return Config(**_merged(values, overrides or {}))
+        return Config(**values)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise ConfigError(f"configuration ({file if values else 'defaults and environment'}): {problems}") from None

@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from divrec.errors import DivrecError
 from streams.commands.backfill import backfill
+from streams.commands.config import config as config_commands
 from streams.commands.demo import demo
 from streams.commands.dump import dump
 from streams.commands.options import ConfigFile
@@ -52,6 +53,7 @@ def divrec(ctx: typer.Context, config: ConfigFile = None) -> None:
 for command in (demo, up, worker, replay, backfill, dump, produce, tail, recommend, digest, schemas):
     app.command()(command)
 app.add_typer(topics, name="topics")
+app.add_typer(config_commands, name="config")
 
 if __name__ == "__main__":
     app()
