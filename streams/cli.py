@@ -9,6 +9,7 @@ from divrec.errors import DivrecError
 from streams.commands.backfill import backfill
 from streams.commands.config import config as config_commands
 from streams.commands.demo import demo
+from streams.commands.doctor import doctor
 from streams.commands.dump import dump
 from streams.commands.options import ConfigFile
 from streams.commands.produce import produce
@@ -50,7 +51,7 @@ def divrec(ctx: typer.Context, config: ConfigFile = None) -> None:
     ctx.obj = config
 
 
-for command in (demo, up, worker, replay, backfill, dump, produce, tail, recommend, digest, schemas):
+for command in (demo, up, worker, replay, backfill, dump, produce, tail, recommend, digest, doctor, schemas):
     app.command()(command)
 app.add_typer(topics, name="topics")
 app.add_typer(config_commands, name="config")

@@ -13,11 +13,11 @@ LOOK_MS = 2_000
 POLL_RECORDS = 2_000
 
 
-def make_consumer(config: Config) -> AIOKafkaConsumer:
-    """A consumer without a group; not started."""
+def make_consumer(config: Config, group: str | None = None) -> AIOKafkaConsumer:
+    """A consumer that joins no group; not started. With ``group`` it can be asked what that has committed."""
     return AIOKafkaConsumer(
         bootstrap_servers=config.kafka.brokers,
-        group_id=None,
+        group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="none",
         fetch_max_wait_ms=config.kafka.fetch_wait_ms,

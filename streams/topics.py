@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import InitVar, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -21,6 +21,8 @@ LARGE_MESSAGE_BYTES = 4_194_304
 """Longest record of the model log (one holds the deltas of a whole batch) and of the dead letters (which add headers
 to the original)."""
 REQUEST_TIMEOUT_MS = 10_000
+FETCH = 1
+"""Number of the fetch request in Kafka's protocol."""
 SHOWN_WITHIN_S = 10.0
 """A created topic is in the metadata of every broker after this long."""
 
@@ -119,6 +121,28 @@ def topic_specs(config: Config) -> list[TopicSpec]:
     return inputs + ours
 
 
+class BrokerFacts(NamedTuple):
+    brokers: int
+    fetch_version: int
+    """Newest version of Kafka's fetch request that one of them speaks, 0 if not told: it tells the release."""
+
+
+async def broker_facts(config: Config) -> BrokerFacts:
+    """What the cluster tells about itself. Raises BrokerUnavailable."""
+    async with _admin(config) as admin:
+        brokers = len((await admin.describe_cluster())["brokers"])
+        spoken = [connection._versions.get(FETCH, (0, 0))[1] for connection in admin._client._conns.values()]
+        return BrokerFacts(brokers, max(spoken, default=0))
+
+
+async def inspect_topics(config: Config) -> list[TopicState]:
+    """How each topic stands; creates none. Raises BrokerUnavailable."""
+    specs = topic_specs(config)
+    async with _admin(config) as admin:
+        problems = await _problems(admin, [spec for spec in specs if spec.required])
+    return [TopicState(spec.name, *problems.get(spec.name, ("existed", ""))) for spec in specs]
+
+
 async def create_topics(config: Config) -> list[TopicState]:
     """Create what is not there yet and say for each topic how it stands. Changes no topic that exists.
 
@@ -160,6 +184,11 @@ async def wait_for_broker(config: Config, timeout_s: float) -> None:
             if asyncio.get_running_loop().time() > deadline:
                 raise
         await asyncio.sleep(0.1)
+
+
+def group_of(config: Config, worker: str) -> str:
+    """The consumer group of a worker."""
+    return f"{config.kafka.prefix}{config.generation}.{worker}"
 
 
 def partition_of(key: str, partitions: int) -> int:

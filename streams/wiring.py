@@ -12,6 +12,7 @@ from yarl import URL
 
 from divrec.config import Config
 from streams.codec import BATCH_BYTES, MAX_RECORD_BYTES
+from streams.topics import group_of
 
 
 class App(faust.App):  # type: ignore[misc]
@@ -100,7 +101,7 @@ def make_app(config: Config, name: str) -> App:
     brokers = [URL(f"kafka://{broker.strip()}") for broker in config.kafka.brokers.split(",")]
     session = config.kafka.session_timeout_s
     app = App(
-        f"{config.kafka.prefix}{config.generation}.{name}",
+        group_of(config, name),
         broker=brokers,
         autodiscover=False,
         web_enabled=False,

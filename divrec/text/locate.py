@@ -49,6 +49,23 @@ def locate(model: str, cache_dir: Path) -> LocatedModel:
     )
 
 
+def whereabouts(model: str, cache_dir: Path) -> str:
+    """Where ``locate`` would find ``model``, without downloading or unpacking it. Raises EncoderError."""
+    repository = DEFAULT_REPOSITORY if model == DEFAULT_MODEL else model
+    if Path(model).expanduser().is_dir() or _is_path(model):
+        return f"in {locate(model, cache_dir).directory}"
+    tried: list[str] = []
+    if found := _in_hub_cache(repository, tried):
+        return f"in {found}"
+    refusal = _refused_by_hub(repository)
+    if not refusal:
+        return f"on the Hugging Face hub as {repository}; the first start downloads it"
+    tried.append(f"Hugging Face hub: {refusal}")
+    if model == DEFAULT_MODEL and e5.packaged_weights() is not None:
+        return f"in the package {e5.PACKAGE}; the first start unpacks it into {cache_dir / 'models'}"
+    raise EncoderError(f"text model {model!r} not found. Tried: {'; '.join(tried)}")
+
+
 def _is_path(model: str) -> bool:
     return model.startswith(("/", ".", "~")) or model.count("/") > 1
 
@@ -99,18 +116,10 @@ def _in_hub_cache(repository: str, tried: list[str]) -> Path | None:
 
 
 def _from_hub(repository: str, tried: list[str]) -> Path | None:
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    if constants.HF_HUB_OFFLINE:
-        tried.append("Hugging Face hub: switched off by HF_HUB_OFFLINE")
-        return None
-    try:
-        refusal = _asked_hub(repository)
-    except HFValidationError:
-        return None  # said by the look into the cache
-    if refusal:
+    if refusal := _refused_by_hub(repository):
         tried.append(f"Hugging Face hub: {refusal}")
         return None
     logger.info("downloading the text model %s from the Hugging Face hub", repository)
@@ -131,6 +140,19 @@ def _from_hub(repository: str, tried: list[str]) -> Path | None:
     except Exception as error:  # the hub's client raises its own errors, those of httpx and those of the disk
         tried.append(f"Hugging Face hub: download of {repository} failed: {_one_line(error)}")
     return None
+
+
+def _refused_by_hub(repository: str) -> str | None:
+    """Why ``repository`` cannot be had from the hub, None if it can."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HFValidationError
+
+    if constants.HF_HUB_OFFLINE:
+        return "switched off by HF_HUB_OFFLINE"
+    try:
+        return _asked_hub(repository)
+    except HFValidationError:
+        return "no name it can have"
 
 
 def _asked_hub(repository: str) -> str | None:
