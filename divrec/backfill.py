@@ -18,6 +18,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
@@ -175,9 +176,9 @@ class Place(msgspec.Struct):
     done: bool = False
     watermarks: dict[int, int] = {}
     """The last ``events`` offset of each partition that is in the state; none for a raw log."""
-    kinds: Counter[str] = msgspec.field(default_factory=Counter)
+    kinds: dict[str, int] = {}
     """Events observed, by kind; ``repeats`` are event ids that came before, and changed nothing."""
-    refused: Counter[str] = msgspec.field(default_factory=Counter)
+    refused: dict[str, int] = {}
     """What was no event or could not be observed, by reason."""
     digest: str = ""
     """Of the model, when done."""
@@ -198,6 +199,9 @@ class Backfill:
         self._history = history
         self._checkpoints = directory / "checkpoints"
         self._every = checkpoint_every
+        # What the model learns of one batch runs beside the observing of the next, which reads the catalogue alone.
+        self._thread = ThreadPoolExecutor(1, "learn")
+        self._learning: Future[None] | None = None
         self.profiles = ProfileFile(directory / "profiles.sqlite", config.worker.cached_profiles)
         try:
             self.place = self._begin()
@@ -205,10 +209,11 @@ class Backfill:
             self.profiles.close()
             raise
 
-    def __enter__(self) -> "Backfill":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
         self.profiles.close()
 
     # -- where it stands -----------------------------------------------------------------------------------------
@@ -256,6 +261,7 @@ class Backfill:
         return state._replace(version=0)
 
     def _checkpoint(self) -> None:
+        self._settle()
         state = self.engine.model.state()._replace(version=self.place.taken)
         write_snapshot(self._checkpoints, state, keep=2)
         self.profiles.commit(msgspec.json.encode(self.place))
@@ -284,13 +290,15 @@ class Backfill:
 
     def _take(self, batch: list[Taken]) -> None:
         place, profiles, engine = self.place, self.profiles, self.engine
-        applied, kinds = engine.model.applied, place.kinds
+        applied = engine.model.applied
         deltas: list[Delta] = []
+        kinds: Counter[type | None] = Counter()
+        refused: Counter[str] = Counter()
         for event, event_id, partition, offset, replayed, reason in batch:
             if offset != NOTHING:
                 place.watermarks[partition] = offset
             if event is None:
-                place.refused[reason] += 1
+                refused[reason] += 1
                 continue
             before = profiles.get(event.user_id, partition)
             try:
@@ -299,36 +307,48 @@ class Backfill:
                 if engine.wants_slate(observed, event, replayed=replayed):
                     after.slate_ts = event.ts
             except Exception as error:  # a worker makes it a dead letter that counts as applied
-                place.refused[_reason(event_id, error)] += 1
+                if isinstance(error, EventError):
+                    refused[error.reason] += 1
+                else:
+                    if not refused["poisoned"] and "poisoned" not in place.refused:
+                        log.exception("event %s cannot be observed; more like it are only counted", event_id)
+                    refused["poisoned"] += 1
                 after = before.copy()
                 after.offset = offset
             else:
-                kinds["repeats" if observed.repeat else type(event).__name__] += 1
+                kinds[None if observed.repeat else type(event)] += 1
                 if observed.delta is not None:
                     deltas.append(observed.delta)
                     if offset != NOTHING:
                         applied[partition] = offset
             profiles.put(after)
+        for kind, count in kinds.items():
+            name = "repeats" if kind is None else f"{kind.__name__.lower()}s"
+            place.kinds[name] = place.kinds.get(name, 0) + count
+        for reason, count in refused.items():
+            place.refused[reason] = place.refused.get(reason, 0) + count
+        self._settle()
         if deltas:
-            engine.model.learn_all(deltas)
+            self._learning = self._thread.submit(engine.model.learn_all, deltas)
         place.taken += len(batch)
+
+    def _settle(self) -> None:
+        """Wait until the model has learned what it was given."""
+        if self._learning is not None:
+            self._learning.result()
+            self._learning = None
 
     def _finish(self) -> None:
         """Write the snapshot that workers start from, then say that all is done."""
+        self._settle()
         state = self.engine.model.state()
         self.place.digest = state.digest()
         write_snapshot(self.directory / "snapshots" / self.config.generation, state, keep=1)
         self.place.done = True
-        self.profiles.commit(msgspec.json.encode(self.place))
-        (self.directory / "backfill.json").write_bytes(msgspec.json.format(msgspec.json.encode(self.place)) + b"\n")
+        told = msgspec.json.encode(self.place)
+        (self.directory / "backfill.json").write_bytes(msgspec.json.format(told) + b"\n")
+        self.profiles.commit(told)
         shutil.rmtree(self._checkpoints, ignore_errors=True)
-
-
-def _reason(event_id: str, error: Exception) -> str:
-    if isinstance(error, EventError):
-        return error.reason
-    log.exception("event %s cannot be observed", event_id)
-    return "poisoned"
 
 
 async def load(profiles: ProfileFile, place: Place, store: Store, told: Callable[[int], None] = lambda _: None) -> int:
