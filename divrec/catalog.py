@@ -4,6 +4,7 @@ Vectors of one text model sit in a narrow cone, so for comparing them the catalo
 mean over the catalogue, unit length again. Cosines then spread over [-1, 1].
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ CENTRED_UNTIL = 65_536
 """The centre is taken anew whenever the number of vectors has doubled, until there are this many."""
 NEWEST = 64
 """Items in the list of the newest."""
+BLOCK = 4_096
+"""Vectors that are placed at once: what is needed beside the catalogue stays small."""
 WITHDRAWN_PER_ITEM = 4
 """Withdrawals remembered, in multiples of ``max_items``."""
 
@@ -142,14 +145,9 @@ class Catalog:
 
     def put_vector(self, item_id: str, vector: Vectors) -> None:
         """Take the unit ``vector[d]`` of an item; vectors of withdrawn items are not kept."""
-        if hash64(item_id) in self._withdrawn:
-            return
-        index = self.items.get(item_id)
+        index = self._row_for_vector(item_id)
         if index < 0:
-            if len(self.items) >= 2 * self.max_items:
-                self.refused += 1
-                return
-            index = self.items.add(item_id)
+            return
         if not self.dimensions:
             self._shape(len(vector))
         self._vectors_held += not self.has_vector[index]
@@ -160,6 +158,37 @@ class Catalog:
         self._cells.add(index, self._codes[index])
         if self._vectors_held >= self._recentre_at and self._vectors_held <= CENTRED_UNTIL:
             self._recentre()
+
+    def _row_for_vector(self, item_id: str) -> int:
+        """The index of an item whose vector is to be kept, else -1."""
+        if hash64(item_id) in self._withdrawn:
+            return -1
+        index = self.items.get(item_id)
+        if index < 0:
+            if len(self.items) >= 2 * self.max_items:
+                self.refused += 1
+                return -1
+            index = self.items.add(item_id)
+        return index
+
+    def change_over(self, model: str, packed: Mapping[str, bytes]) -> None:
+        """Use the vectors of another text model: ``packed`` ones, float16[d] by item id, in place of all others."""
+        before = np.flatnonzero(self.has_vector)
+        self.has_vector[:] = self.near[:] = False
+        for index in before:
+            if not self.listed[index] and self.items.id(int(index)) not in packed:
+                self.items.release_if_unused(int(index))
+        rows = {row: vector for item_id, vector in packed.items() if (row := self._row_for_vector(item_id)) >= 0}
+        held = np.fromiter(rows, np.intp, len(rows))
+        self.model = model
+        self._shape(len(next(iter(rows.values()), b"")) // 2)
+        raw = np.frombuffer(b"".join(rows.values()), "<f2").reshape(len(rows), self.dimensions)
+        for at in range(0, len(held), BLOCK):
+            self._raw[held[at : at + BLOCK]] = _unit(raw[at : at + BLOCK].astype(np.float32))
+        self.has_vector[held] = True
+        self.near[held] = self.listed[held]
+        self._vectors_held = len(held)
+        self._recentre()
 
     def drop_vector(self, item_id: str) -> None:
         index = self.items.get(item_id)
@@ -187,11 +216,18 @@ class Catalog:
 
     def _recentre(self) -> None:
         held = np.flatnonzero(self.has_vector)
-        self.centre = self._raw[held].mean(axis=0, dtype=np.float32)
-        for index in held:
-            self._place(int(index))
+        total = np.zeros(self.dimensions)
+        for at in range(0, len(held), BLOCK):
+            total += self._raw[held[at : at + BLOCK]].sum(axis=0, dtype=np.float32)
+        self.centre = (total / max(1, len(held))).astype(np.float32)
+        for at in range(0, len(held), BLOCK):
+            rows = held[at : at + BLOCK]
+            self.vectors[rows] = placed = _unit(self._raw[rows].astype(np.float32) - self.centre)
+            signs = np.zeros((len(rows), 64 * self._codes.shape[1]), np.bool_)
+            signs[:, : self.dimensions] = placed > 0
+            self._codes[rows] = np.packbits(signs, axis=1, bitorder="little").view("<u8")
         self._cells.rebuild(self._codes, held)
-        self._recentre_at = 2 * self._vectors_held
+        self._recentre_at = max(2, 2 * self._vectors_held)
 
     def centred(self, vector: Vectors) -> Vectors:
         """``vector[d]`` minus the catalogue's mean, unit length (zero stays zero)."""
@@ -233,3 +269,10 @@ class Catalog:
             "catalog_refused": self.refused,
             "catalog_bytes": sum(array.nbytes for array in arrays),
         }
+
+
+def _unit(vectors: Vectors) -> Vectors:
+    """``vectors[n, d]`` at unit length; zero stays zero."""
+    norms: Vectors = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    norms[norms == 0] = 1.0
+    return vectors / norms[:, None]

@@ -25,6 +25,7 @@ from divrec.rank.blend import FIXED_WEIGHTS
 from divrec.retrieve.candidates import CandidateSpace
 from divrec.rules.publish import makes_slate
 from divrec.slate import Asks, Slates, empty_slates, make_slates
+from divrec.staging import Markers, Staging
 from divrec.text.encoder import names_model
 
 T = TypeVar("T", bound=np.generic)
@@ -55,7 +56,8 @@ class Ask(NamedTuple):
 class Engine:
     """One replica of model and catalogue, and what it does with profiles.
 
-    The vectors of one text model are used: those of the first that fits ``config.encoder.model``.
+    The vectors of one text model are used: those of the newest marker (``change_over``), and before there is any,
+    those of the first model that fits ``config.encoder.model``.
     """
 
     def __init__(self, config: Config) -> None:
@@ -63,8 +65,8 @@ class Engine:
         self.items = ItemIndex()
         self.model = Model(config.model, self.items)
         self.catalog = Catalog(self.items, config.model.max_items)
-        self.other_vectors = 0
-        """Vectors of other text models that came by."""
+        self.staging = Staging(config.model.max_items)
+        self.markers = Markers()
         self._candidates = CandidateSpace(self.items, config.model)
         self._fresh_ms = config.slate.fresh_days * DAY_MS
 
@@ -119,8 +121,9 @@ class Engine:
     def _learn_review_vector(self, profile: Profile, review: Review) -> None:
         if review.vector is None or review.model is None:
             return
-        vector = unpack_vector(review.vector, self.catalog.dimensions or len(review.vector) // 2)
-        if profile.review_vector and profile.review_model == review.model:
+        # Not the catalogue's dimensions: while it changes over to another text model reviews come from both.
+        vector = unpack_vector(review.vector, len(review.vector) // 2)
+        if profile.review_model == review.model and len(profile.review_vector) == len(review.vector):
             old = np.frombuffer(profile.review_vector, "<f2").astype(np.float32)
             vector = np.float32(REVIEW_DECAY) * old + np.float32(1 - REVIEW_DECAY) * vector
         profile.review_vector, profile.review_model = pack_vector(vector), review.model
@@ -135,14 +138,25 @@ class Engine:
         self.catalog.put(item)
 
     def put_vector(self, value: ItemVector) -> None:
-        """Raises EventError for a vector of another size than the others of its model."""
+        """Use the vector, or stage it for later. Raises EventError for one of another size than its model's others."""
         if not self.catalog.model and names_model(value.model, self.config.encoder.model):
             self.catalog.model = value.model
         if value.model != self.catalog.model:
-            self.other_vectors += 1
+            self.staging.put(value)
             return
         dimensions = self.catalog.dimensions or len(value.vector) // 2
         self.catalog.put_vector(value.item_id, unpack_vector(value.vector, dimensions))
+
+    def drop_vector(self, model: str, item_id: str) -> None:
+        if model == self.catalog.model:
+            self.catalog.drop_vector(item_id)
+        else:
+            self.staging.drop(model, item_id)
+
+    def change_over(self, model: str) -> None:
+        """Use the vectors of ``model``, all at once, and none of any other from now on."""
+        self.staging.forget(self.catalog.model)
+        self.catalog.change_over(model, self.staging.take(model))
 
     # -- recommending --------------------------------------------------------------------------------------------
 
@@ -259,7 +273,12 @@ class Engine:
         )
 
     def sizes(self) -> dict[str, int]:
-        return self.model.sizes() | self.catalog.sizes() | {"vectors_of_other_models": self.other_vectors}
+        staged = {
+            "staged_vectors": len(self.staging),
+            "staged_vectors_bound": self.staging.max_items,
+            "vectors_of_other_models": self.staging.ignored,
+        }
+        return self.model.sizes() | self.catalog.sizes() | staged
 
 
 class Ragged:

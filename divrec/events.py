@@ -160,6 +160,19 @@ class ItemVector(Struct, tag_field="kind", tag="item_vector", kw_only=True, omit
     vector: VectorBytes
 
 
+class ModelReady(Struct, tag_field="kind", tag="model_ready", kw_only=True, omit_defaults=True):
+    """Marker in every partition of ``item-vectors`` (key ``model|``): the model has encoded the whole catalogue.
+
+    The model with the newest marker that is in all partitions is the one that replicas use.
+    """
+
+    model: str
+    items: int
+    """Items that have a vector of it."""
+    ts: Ts
+    """When it was written; greater than that of every earlier marker."""
+
+
 def pack_vector(vector: npt.NDArray[np.float32]) -> bytes:
     """``float32[d]`` to little-endian float16 bytes."""
     return vector.astype("<f2").tobytes()

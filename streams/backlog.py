@@ -125,7 +125,7 @@ class Backlog:
                 self._grown.clear()
                 await self._grown.wait()
             chunk, turn = self._chunk(), self._turn
-            await self._encode([work for work in chunk if work.waits])
+            await self.encode([work for work in chunk if work.waits])
             await self._finish(chunk, turn, in_line=True)
 
     async def release(self) -> None:
@@ -179,8 +179,9 @@ class Backlog:
             for work, vector in zip(asked, vectors, strict=True):
                 work.vector = vector
 
-    async def _encode(self, works: Sequence[Work]) -> None:
-        """Give each work its vector, or the error that its text alone causes."""
+    async def encode(self, works: Sequence[Work]) -> None:
+        """Give each work its vector, or the error that its text alone causes. Raises what the model raises if it
+        refuses every text."""
         if not works:
             return
         try:
@@ -190,7 +191,7 @@ class Backlog:
         except Exception as error:
             if len(works) > 1:
                 for work in works:
-                    await self._encode([work])
+                    await self.encode([work])
                 return
             await self._in(self._models, self._encoder.encode, [_probe(works[0])])  # is it the text, or the model?
             log.warning("the text model refused a text (%s)", type(error).__name__)

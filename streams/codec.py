@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.partitioner import DefaultPartitioner
 
 from divrec.errors import DivrecError, EventError
-from divrec.events import MAX_MESSAGE_BYTES, Click, Event, Item, ItemVector, Recommendation, Request, Review
+from divrec.events import MAX_MESSAGE_BYTES, Click, Event, Item, ItemVector, ModelReady, Recommendation, Request, Review
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ REASON, DETAIL, STAGE = "divrec-reason", "divrec-detail", "divrec-stage"
 TOPIC, PARTITION, OFFSET = "divrec-topic", "divrec-partition", "divrec-offset"
 ARRIVED = "divrec-arrived"
 """Header of the first event of an ingest batch: Kafka's timestamp of its input, for the delay of the whole path."""
+OF_TEXT = "divrec-text"
+"""Header of an item's vector: hash of the text that it was made of."""
 DEAD_LETTER_HEADERS = frozenset({REASON, DETAIL, STAGE, TOPIC, PARTITION, OFFSET, EVENT_ID})
 
 MAX_RECORD_BYTES = 4_000_000
@@ -45,7 +47,7 @@ decode_click: Callable[[bytes], Click] = msgspec.json.Decoder(Click).decode
 decode_review: Callable[[bytes], Review] = msgspec.json.Decoder(Review).decode
 decode_request: Callable[[bytes], Request] = msgspec.json.Decoder(Request).decode
 decode_item: Callable[[bytes], Item] = msgspec.json.Decoder(Item).decode
-decode_item_vector: Callable[[bytes], ItemVector] = msgspec.json.Decoder(ItemVector).decode
+decode_vector_record: Callable[[bytes], ItemVector | ModelReady] = msgspec.json.Decoder(ItemVector | ModelReady).decode
 decode_recommendation: Callable[[bytes], Recommendation] = msgspec.json.Decoder(Recommendation).decode
 
 

@@ -112,7 +112,7 @@ class Computation:
             return
         asks = [ask for _, ask in wanted]
         async with self._replica.still:
-            version = self._replica.version
+            version, model = self._replica.version, self._engine.catalog.model
             packed = self._engine.pack(asks)
             if len(asks) < IN_THREAD:
                 made = self._engine.make(packed)
@@ -120,7 +120,7 @@ class Computation:
                 made = await asyncio.to_thread(self._engine.make, packed)
             slates = self._engine.explain(asks, made)
         for (one, ask), items in zip(wanted, slates, strict=True):
-            value = encode(self._recommendation(one, ask, items, version))
+            value = encode(self._recommendation(one, ask, items, version, model))
             user_id = ask.profile.user_id
             outcome.slates[user_id] = value
             outcome.answered.append(one.message.timestamp)
@@ -128,7 +128,9 @@ class Computation:
                 outcome.answered_whole.append(arrived)
             outcome.records.append(Record(self._topics.recommendations, one.message.partition, user_id.encode(), value))
 
-    def _recommendation(self, one: Arrived, ask: Ask, items: list[SlateItem], version: int) -> Recommendation:
+    def _recommendation(
+        self, one: Arrived, ask: Ask, items: list[SlateItem], version: int, model: str
+    ) -> Recommendation:
         message, event, event_id = one
         request_id = (event.request_id or event_id) if isinstance(event, Request) else None
         return Recommendation(
@@ -141,7 +143,7 @@ class Computation:
             made_at=now_ms(),
             generation=self._config.generation,
             version=version,
-            model=self._engine.catalog.model,
+            model=model,
             diversity=ask.diversity or 0.0,
             items=items,
         )

@@ -14,8 +14,19 @@ from typing import Any, Literal
 import msgspec
 
 from divrec.config import Config
-from divrec.events import Click, Event, Item, ItemVector, Recommendation, Request, Review
-from streams.codec import DEAD_LETTER_HEADERS, DETAIL, EVENT_ID, OFFSET, PARTITION, REASON, REPLAY, STAGE, TOPIC
+from divrec.events import Click, Event, Item, ItemVector, ModelReady, Recommendation, Request, Review
+from streams.codec import (
+    DEAD_LETTER_HEADERS,
+    DETAIL,
+    EVENT_ID,
+    OF_TEXT,
+    OFFSET,
+    PARTITION,
+    REASON,
+    REPLAY,
+    STAGE,
+    TOPIC,
+)
 from streams.topics import Topics, TopicSpec, topic_specs
 
 VERSION = "1"
@@ -29,6 +40,7 @@ SCHEMAS: dict[str, Any] = {
     "event": Event,
     "recommendation": Recommendation,
     "item_vector": ItemVector,
+    "model_ready": ModelReady,
 }
 """What is described, by the name of its file."""
 
@@ -40,6 +52,7 @@ _ANY = {"description": "Any, or none."}
 _HEADERS = {
     EVENT_ID: "The event's id, where its payload gives none.",
     REPLAY: "Any value: the event is history, it teaches and triggers no recommendation unless configured.",
+    OF_TEXT: "Of a vector: hash of the text that it was made of.",
     REASON: "Why: a short stable code.",
     DETAIL: "Why, for people.",
     STAGE: "The worker that refused it.",
@@ -92,10 +105,12 @@ CHANNELS = (
     ),
     Channel(
         "item_vectors",
-        ("ItemVector",),
+        ("ItemVector", "ModelReady"),
         "send",
-        "The vector of every item's text; a null value where there is none.",
-        {"type": "string", "description": "The name of the text model, '|' and the item_id, UTF-8."},
+        "The vector of every item's text, a null value where there is none; in every partition a marker of the text "
+        "model that has encoded the whole catalogue: the newest is used.",
+        {"type": "string", "description": "The name of the text model, '|' and the item_id (none: the marker), UTF-8."},
+        (OF_TEXT,),
     ),
     Channel("recommendations", ("Recommendation",), "send", "Slates. Drop repeats by recommendation_id.", _USER),
     Channel(

@@ -10,14 +10,14 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from msgspec.structs import replace
 
 from divrec.config import Config
 from divrec.data.decode import decoder
 from divrec.errors import EventError
-from divrec.events import MAX_MESSAGE_BYTES, Item, ItemVector, pack_vector
+from divrec.events import MAX_MESSAGE_BYTES, Item, pack_vector
 from divrec.text.cache import CachedEncoder
 from divrec.text.content import item_text, review_text
 from divrec.text.encoder import load_encoder
@@ -38,7 +38,9 @@ from streams.codec import (
 )
 from streams.gauges import of_consumer, of_encoder
 from streams.leaving import leave
+from streams.ledger import vector_record
 from streams.metrics import Metrics
+from streams.reencode import Reencoding
 from streams.topics import Topics, partition_of
 from streams.worker import Worker, run_worker
 
@@ -62,6 +64,7 @@ class Encoding:
             topics.items: self._of_item,
         }
         self.topics = tuple(self._works)
+        self.items = topics.items
 
     def work(self, message: Message) -> Work:
         try:
@@ -107,14 +110,14 @@ class Encoding:
             message,
             f"i{item.item_id}",
             text or None,
-            lambda vector: self._item_records(message, item, vector),
+            lambda vector: self._item_records(message, item, text, vector),
             lambda error: self._refuse(message, error, item.event_id),
         )
 
     def _withdrawal(self, message: Message, item: Item) -> Work:
         """Remembered as an item that is not available: replicas may know it from interactions alone."""
         item = self._completed(item, message)
-        records = self._item_records(message, item, None)
+        records = self._item_records(message, item, None, None)
         return Work(message, f"i{item.item_id}", None, lambda _: records, lambda _: records)
 
     def _completed(self, item: Item, message: Message) -> Item:
@@ -125,16 +128,13 @@ class Encoding:
             terms=terms(f"{item.title} {item.description}"),
         )
 
-    def _item_records(self, message: Message, item: Item, vector: Vector | None) -> list[Record]:
+    def _item_records(self, message: Message, item: Item, text: str | None, vector: Vector | None) -> list[Record]:
         value = encode(item)
         if len(value) > MAX_MESSAGE_BYTES:
             return self._refuse(message, _too_large(value), item.event_id)
-        packed = None
-        if vector is not None:
-            packed = encode(ItemVector(item_id=item.item_id, model=self._model, vector=pack_vector(vector)))
         return [
             Record(self._topics.catalog, None, item.item_id.encode(), value),
-            Record(self._topics.item_vectors, None, f"{self._model}|{item.item_id}".encode(), packed),
+            vector_record(self._topics.item_vectors, self._model, item.item_id, text, vector),
         ]
 
     def _refuse(self, message: Message, error: Exception, known_id: str | None = None) -> list[Record]:
@@ -204,25 +204,41 @@ async def set_up(worker: Worker) -> None:
         await backlog.add(topic, [encoding.work(message) for message in messages])
 
     async def release() -> None:
+        await reencoding.stop()
         await backlog.release()
         for its_acks in acks.values():
             its_acks.abandon()
 
+    vector_topic = Topics(worker.config).item_vectors
+
     async def send(records: list[Record]) -> None:
+        vectors = [record for record in records if record.topic == vector_topic]
         with metrics.timed("send"):
-            await send_all(worker.producer, records)
+            if len(vectors) < len(records):
+                await send_all(worker.producer, [record for record in records if record.topic != vector_topic])
+            if vectors:  # after the items they belong to: so a vector that is there has its item (``reencode``)
+                await send_all(worker.producer, vectors)
         metrics.sent(records, dead_letters=encoding.dead_letters)
 
     backlog = Backlog(TimedModel(cached, metrics), send, done, config.pending, models, lookups)
+    reencoding = Reencoding(worker.config, cached.name, backlog, send)
     size = min(worker.config.worker.batch, config.pending)
     for topic in encoding.topics:  # an agent each: one that must pause does not stop the other
         acks[topic] = intake(worker.app, [topic], functools.partial(take, topic), size)
     worker.app.releases.append(release)
+
+    async def assigned(_app: Any, partitions: set[Any], **_: Any) -> None:
+        await reencoding.stop()
+        if (encoding.items, 0) in partitions:  # of all encode workers one has it
+            reencoding.start()
+
+    worker.app.on_partitions_assigned.connect(assigned, weak=False)
     metrics.watch(lambda: of_consumer(worker.app, acks.values()))
     metrics.watch(lambda: of_encoder(worker.config, encoding.topics, backlog, cached, file))
     running = asyncio.create_task(_unfailing(backlog))
 
     async def close() -> None:
+        await reencoding.stop()
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running

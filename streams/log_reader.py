@@ -1,6 +1,7 @@
 """Reading topics outside of a consumer group: from a position, to an end or for ever."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
@@ -11,6 +12,7 @@ from streams.codec import Message, now_ms
 POLL_MS = 1_000
 LOOK_MS = 2_000
 POLL_RECORDS = 2_000
+SURPLUS_READS = 10
 
 
 def make_consumer(config: Config, group: str | None = None) -> AIOKafkaConsumer:
@@ -112,5 +114,45 @@ async def holds(config: Config, topic: str, partition: int, offset: int) -> bool
             return any(message.offset >= offset for message in await polled(consumer, LOOK_MS))
         except OffsetOutOfRangeError:
             return False
+    finally:
+        await consumer.stop()
+
+
+class Followed:
+    """A topic from its start on, read to its present end as often as ``news`` is called."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
+        self._consumer = consumer
+        self.partitions = partitions
+
+    async def news(self) -> AsyncIterator[list[Message]]:
+        """What has not been read yet."""
+        ends = await self._consumer.end_offsets(self.partitions)
+        surplus = 0  # reads past what the broker told as the end: the embedded one tells one that is too low
+        while surplus < SURPLUS_READS:
+            behind = [tp for tp, end in ends.items() if await self._consumer.position(tp) < end]
+            messages = await self.glance(100)
+            if messages:
+                yield messages
+            elif not behind:
+                return
+            surplus += not behind
+
+    async def glance(self, timeout_ms: int = 0) -> list[Message]:
+        """Of it what has already been fetched, maybe nothing."""
+        return await polled(self._consumer, timeout_ms)
+
+
+@asynccontextmanager
+async def followed(config: Config, topic: str) -> AsyncIterator[Followed]:
+    consumer = make_consumer(config)
+    try:
+        await consumer.start()
+        partitions = await partitions_of(consumer, [topic])
+        first = await consumer.beginning_offsets(partitions)
+        consumer.assign(partitions)
+        for tp in partitions:
+            consumer.seek(tp, first[tp])
+        yield Followed(consumer, partitions)
     finally:
         await consumer.stop()

@@ -6,6 +6,7 @@ Every recommend worker holds one, and so does whoever only looks (``divrec diges
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiokafka import TopicPartition
@@ -14,10 +15,10 @@ from divrec.config import Config
 from divrec.deltas import decode_record
 from divrec.engine import Engine
 from divrec.errors import DeltaError, EventError, SnapshotError
-from divrec.events import Item
+from divrec.events import Item, ItemVector
 from divrec.model import ModelState
 from divrec.state.snapshot import latest_snapshot, write_snapshot
-from streams.codec import Message, decode_item, decode_item_vector
+from streams.codec import Message, decode_item, decode_vector_record
 from streams.log_reader import ends_of, make_consumer, partitions_of, polled
 from streams.topics import Topics
 
@@ -46,6 +47,9 @@ class Replica:
         self.stepped_at = 0.0
         """When ``follow`` last looked for records, whether there were any: seconds, monotonic."""
         self.engine = Engine(config)
+        self._vector_partitions: list[TopicPartition] = []
+        self._undecided: dict[TopicPartition, int] = {}
+        """Ends in ``item-vectors`` to be reached before a text model is chosen: the choice is made knowing all."""
 
     @property
     def snapshot_version(self) -> int:
@@ -78,10 +82,13 @@ class Replica:
         for tp in partitions:
             self._consumer.seek(tp, self.version if tp == model_log else first[tp])
         log.info("replica: catching up from model-log offset %d to %d", self.version, ends[model_log])
-        waiting = {tp for tp in partitions if (self.version if tp == model_log else first[tp]) < ends[tp]}
-        while waiting:
+        self._vector_partitions = [tp for tp in partitions if tp.topic == self._topics.item_vectors]
+        self._undecided = {tp: ends[tp] for tp in self._vector_partitions}
+        waiting = await self._ahead_of_position(ends)
+        await self._choose_model()
+        while waiting or self._undecided:
             await self._step()
-            waiting = {tp for tp in waiting if await self._consumer.position(tp) < ends[tp]}
+            waiting = await self._ahead_of_position(waiting)
         self.stepped_at = time.monotonic()
         log.info("replica: at model-log offset %d, %s", self.version, self._sizes())
 
@@ -115,6 +122,9 @@ class Replica:
         while True:
             await self._step()
 
+    async def _ahead_of_position(self, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        return {tp: end for tp, end in ends.items() if await self._consumer.position(tp) < end}
+
     async def _step(self) -> None:
         messages = await polled(self._consumer)
         for at in range(0, len(messages), _TURN):
@@ -122,7 +132,30 @@ class Replica:
                 for message in messages[at : at + _TURN]:
                     self._take(message)
             await asyncio.sleep(0)
+        if self._undecided or any(message.topic == self._topics.item_vectors for message in messages):
+            await self._choose_model()
         self.stepped_at = time.monotonic()
+
+    async def _choose_model(self) -> None:
+        """Change over to the text model of the newest marker; if its vectors were not kept, read them again first."""
+        self._undecided = await self._ahead_of_position(self._undecided)
+        if self._undecided:
+            return
+        engine, before = self.engine, self.engine.catalog.model
+        engine.staging.settle()
+        model, _ = engine.markers.newest(len(self._vector_partitions))
+        if model in ("", before):
+            return
+        if engine.staging.holds_all(model):
+            async with self.still:
+                engine.change_over(model)
+            log.info("text model: changed over from %s to %s: %s", before or "none", model, self._sizes())
+            return
+        log.info("text model: reading the vectors of %s again, until then %s is used", model, before or "none")
+        engine.staging.expect(model)
+        for tp, first in (await self._consumer.beginning_offsets(self._vector_partitions)).items():
+            self._undecided[tp] = await self._consumer.position(tp)
+            self._consumer.seek(tp, first)
 
     def _take(self, message: Message) -> None:
         try:
@@ -153,11 +186,17 @@ class Replica:
 
     def _take_vector(self, message: Message) -> None:
         if message.value is not None:
-            self.engine.put_vector(decode_item_vector(message.value))
+            record = decode_vector_record(message.value)
+            if isinstance(record, ItemVector):
+                self.engine.put_vector(record)
+            else:
+                self.engine.markers.put(message.partition, record)
         elif message.key is not None:
             model, _, item_id = message.key.decode().partition("|")
-            if model == self.engine.catalog.model:
-                self.engine.catalog.drop_vector(item_id)
+            if item_id:
+                self.engine.drop_vector(model, item_id)
+            else:
+                self.engine.markers.drop(message.partition, model)
 
     def _mark(self, version: int) -> None:
         """Digest and snapshot at fixed offsets; the copy is taken here, the work is done in a thread."""
