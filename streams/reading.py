@@ -72,9 +72,10 @@ async def reading(config: Config, topic: str, start: Start) -> AsyncIterator[Rea
     try:
         try:
             await consumer.start()
-            partitions = await partitions_of(consumer, [topic])
-            if not partitions:
+            # A broker may create a topic that is asked for by name, so all are asked for.
+            if topic not in await consumer.topics():
                 raise ConfigError(f"topic {topic}: expected it to exist: run `divrec topics create`")
+            partitions = await partitions_of(consumer, [topic])
             begins = await consumer.beginning_offsets(partitions)
             ends = await consumer.end_offsets(partitions)
             firsts = await _firsts(consumer, start, begins, ends)
