@@ -11,10 +11,13 @@ import redis
 
 from divrec.config import Config
 from streams.topics import Topics
-from tests.e2e.faulty_worker import Faults, script
+from tests.e2e.faulty_worker import Faults
+from tests.e2e.forked import ForkedWorker
 from tests.servers import ValkeyServer
 from tests.streams.running import Worker
 
+SESSION_S = 2.0
+"""Session timeout: shorter than a configuration may have it, so that a death is noticed soon."""
 DIGEST = re.compile(r"digest (\w{32}) at model-log offset (\d+)")
 
 
@@ -37,7 +40,11 @@ class Crew:
 
     def start(self, name: str, faults: Faults | None = None, ready: bool = False) -> Worker:
         """Start ``<module>-<anything>``."""
-        started = Worker(self.configuration(name), f"streams.{name.partition('-')[0]}", script(faults or Faults()))
+        self._directory.mkdir(exist_ok=True)
+        log = self._directory / f"{len(self.all)}-{name}.log"
+        started = ForkedWorker(
+            self.configuration(name), f"streams.{name.partition('-')[0]}", faults or Faults(session_s=SESSION_S), log
+        )
         self.running[name] = started
         self.all.append(started)
         if ready:
@@ -46,7 +53,7 @@ class Crew:
 
     def names(self, module: str) -> list[str]:
         """Of all workers that ever ran."""
-        return [place.name for place in sorted(self._directory.glob(f"{module}-*"))]
+        return [place.name for place in sorted(self._directory.glob(f"{module}-*")) if place.is_dir()]
 
     def kill(self, name: str) -> None:
         self.running.pop(name).kill()

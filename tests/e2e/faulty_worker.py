@@ -1,6 +1,6 @@
 """A worker with faults built in: what goes wrong, and where, is told by ``Faults``.
 
-It runs as a process of its own: ``main`` of this module in place of ``run`` of a worker's.
+``run`` of this module takes the place of a worker module's own.
 """
 
 import asyncio
@@ -41,19 +41,12 @@ class Faults(msgspec.Struct, frozen=True):
     """Model-log offsets between two logged digests."""
 
 
-def script(faults: Faults) -> str:
-    """For ``tests.streams.running.Worker``."""
-    told = msgspec.json.encode(faults).decode().replace("{", "{{").replace("}", "}}")
-    return f"from tests.e2e.faulty_worker import main; main('{{module}}', {told!r})"
-
-
-def main(module: str, faults: str) -> None:
-    """Run the worker of ``module`` with the configuration in the first argument."""
-    told = msgspec.json.decode(faults, type=Faults)
-    _break(told)
-    config = Config(**json.loads(sys.argv[1]))
-    if told.session_s is not None:
-        kafka = config.kafka.model_copy(update={"session_timeout_s": told.session_s})
+def run(module: str, values: str, faults: Faults) -> None:
+    """Run the worker of ``module`` with the configuration in ``values`` (JSON)."""
+    _break(faults)
+    config = Config(**json.loads(values))
+    if faults.session_s is not None:
+        kafka = config.kafka.model_copy(update={"session_timeout_s": faults.session_s})
         config = config.model_copy(update={"kafka": kafka})
     sys.exit(import_module(module).run(config))
 

@@ -15,7 +15,7 @@ from streams.codec import Message, Record, decode_event
 from streams.topics import Topics
 from tests.e2e.checks import check_effects, check_replicas, read_all
 from tests.e2e.crash_log import Crowd, catalog
-from tests.e2e.crew import Crew, crew
+from tests.e2e.crew import SESSION_S, Crew, crew
 from tests.e2e.faulty_worker import ENCODER, Faults
 from tests.servers import KafkaServer, ValkeyServer, config_for
 from tests.streams.running import prepared, send
@@ -178,22 +178,22 @@ def test_faults_between_the_steps(
         for number, step in enumerate(DEATHS):
             scenario.feed(300, 0)
             count = int(scenario.random.integers(2, 6))
-            workers.start("recommend-a", Faults(step, count, session_s=3))
+            workers.start("recommend-a", Faults(step, count, session_s=SESSION_S))
             workers.wait_dead("recommend-a")
             if number == 2:
                 scenario.remember()
-        workers.start("recommend-b", Faults(session_s=3))
+        workers.start("recommend-b", Faults(session_s=SESSION_S))
         workers.wait_applied(300 * len(DEATHS))
         workers.end("recommend-b")
 
         scenario.put_back()
         scenario.feed(300, 0)
-        workers.start("recommend-a", Faults("reread", 3, session_s=3))
+        workers.start("recommend-a", Faults("reread", 3, session_s=SESSION_S))
         workers.wait_dead("recommend-a")
 
-        workers.start("recommend-b", Faults(session_s=3), ready=True)
+        workers.start("recommend-b", Faults(session_s=SESSION_S), ready=True)
         for step in FREEZES:
-            frozen = workers.start("recommend-a", Faults(step, 4, signal.SIGSTOP, session_s=3))
+            frozen = workers.start("recommend-a", Faults(step, 4, signal.SIGSTOP, session_s=SESSION_S))
             workers.wait(lambda frozen=frozen: frozen.said("assigned: "))
             total = workers.applied()
             scenario.feed(600, 0)
