@@ -147,9 +147,9 @@ def arrived_header(message: Message) -> Header:
 
 
 def arrived_at(message: Message) -> int | None:
-    """Kafka's timestamp of the input that this event came from, where its headers tell it."""
+    """Kafka's timestamp of the input that this event came from, where its headers tell it; not of history."""
     told = message.header(ARRIVED) or b""
-    return int(told) if len(told) <= 15 and told.isdigit() else None
+    return int(told) if len(told) <= 15 and told.isdigit() and message.header(REPLAY) is None else None
 
 
 def dead_letter(

@@ -16,6 +16,7 @@ import msgspec
 from divrec.config import Config
 from divrec.events import Click, Event, Item, ItemVector, ModelReady, Recommendation, Request, Review
 from streams.codec import (
+    ARRIVED,
     DEAD_LETTER_HEADERS,
     DETAIL,
     EVENT_ID,
@@ -52,6 +53,7 @@ _ANY = {"description": "Any, or none."}
 _HEADERS = {
     EVENT_ID: "The event's id, where its payload gives none.",
     REPLAY: "Any value: the event is history, it teaches and triggers no recommendation unless configured.",
+    ARRIVED: "Of the first event of an ingest batch: Kafka's timestamp of its input, epoch milliseconds, decimal.",
     OF_TEXT: "Of a vector: hash of the text that it was made of.",
     REASON: "Why: a short stable code.",
     DETAIL: "Why, for people.",
@@ -94,7 +96,7 @@ CHANNELS = (
         "send",
         "The validated log of what users did, kept for ever. Only divrec writes to it.",
         _USER,
-        (REPLAY,),
+        (REPLAY, ARRIVED),
     ),
     Channel(
         "catalog",

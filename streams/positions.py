@@ -23,7 +23,7 @@ class Position(NamedTuple):
     @property
     def open(self) -> int:
         """Events that are not done."""
-        return max(0, self.end - max(self.begin, self.committed or 0))
+        return max(0, self.end - max(self.begin, self.committed or 0, self.mark + 1))
 
 
 class Extent(NamedTuple):
