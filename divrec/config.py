@@ -137,8 +137,8 @@ class EncoderConfig(Section):
     """Put before each text; by default ``passage: `` for E5 models and nothing for others."""
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
     """Longer texts are cut."""
-    token_budget: Positive = 1_024
-    """Tokens of one batch, padding included."""
+    token_budget: Positive = 512
+    """Tokens of one batch, padding included: what fits a processor's cache. A GPU wants 16,384 and more."""
     threads: Positive = 1
     device: str = "cpu"
     cache_dir: Path = Path("~/.cache/divrec")

@@ -30,7 +30,7 @@ class TransformerEncoder:
         name: str,
         prefix: str = "",
         max_tokens: int = 256,
-        token_budget: int = 1_024,
+        token_budget: int = 512,
         threads: int = 1,
         device: str = "cpu",
     ) -> None:
@@ -40,7 +40,7 @@ class TransformerEncoder:
         if threads == 1:
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
-            self._tokenizer, self._model = _tokenizer(directory), _model(directory).to(device)
+            self._tokenizer, self._model = _tokenizer(directory), _model(directory, device)
         except EncoderError:
             raise
         except Exception as error:  # transformers raises whatever its many model classes do
@@ -136,8 +136,10 @@ def _tokenizer(directory: Path) -> Any:
     return AutoTokenizer.from_pretrained(directory, local_files_only=True).backend_tokenizer
 
 
-def _model(directory: Path) -> Any:
+def _model(directory: Path, device: str) -> Any:
     import transformers
+
+    from divrec.text.onednn import use_onednn
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -148,7 +150,10 @@ def _model(directory: Path) -> Any:
             f"text model {directory}: the weights lack {len(missing)} tensors ({', '.join(missing[:3])}…), "
             f"which would stay random; use a complete model"
         )
-    return model.float().eval()
+    model = model.float().eval().to(device)
+    if device == "cpu":
+        use_onednn(model)
+    return model
 
 
 def _positions(model: Any) -> int:
