@@ -48,10 +48,10 @@ class Ingest:
         self.topics = tuple(self._decoders)
 
     def batch(self, messages: Sequence[Message]) -> list[Record]:
-        """What ``messages`` become; if the first one becomes an event, that tells when it arrived."""
+        """What ``messages`` become; if the first one is an event, and no history, it tells when it arrived."""
         made = [*chain.from_iterable(map(self.records, messages))]
-        if made and made[0].topic == self._events:
-            made[0] = made[0]._replace(headers=[*made[0].headers, arrived_header(messages[0])])
+        if made and made[0].topic == self._events and not made[0].headers:
+            made[0] = made[0]._replace(headers=[arrived_header(messages[0])])
         return made
 
     def records(self, message: Message) -> list[Record]:
