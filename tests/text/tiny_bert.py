@@ -5,7 +5,7 @@ from pathlib import Path
 WORDS = "the battery lasts two days and charges quickly 电 池 可 以 用 两 天 a b c d e f".split()  # noqa: SIM905
 
 
-def save_random_bert(directory: Path, seed: int) -> None:
+def save_random_bert(directory: Path, seed: int, hidden: int = 32) -> None:
     """A BERT of 2 layers with random weights and a vocab.txt, as a model directory."""
     import torch
     from transformers import BertConfig, BertModel
@@ -14,7 +14,7 @@ def save_random_bert(directory: Path, seed: int) -> None:
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     config = BertConfig(
         vocab_size=len(pieces),
-        hidden_size=32,
+        hidden_size=hidden,
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=64,
