@@ -37,6 +37,7 @@ BATCH_BYTES = 512_000
 _OVERHEAD = 1_000
 """Bytes of a record beside its key, value and headers: generous."""
 _DETAIL_CHARS = 4_000
+_DAY_MS = 86_400_000
 MAX_ID_CHARS = 256
 """Longest id of an event, a user or an item."""
 
@@ -132,8 +133,14 @@ def _header_id(message: Message) -> str | None:
 
 
 def event_time(ts: int, message: Message) -> int:
-    """The time of an event: ``ts``, or Kafka's where it is not given (0) or lies in the future."""
-    return min(ts, message.timestamp) if ts else message.timestamp
+    """The time of an event: ``ts``, or Kafka's where it is not given (0) or lies in the future.
+
+    Kafka's comes from the producer too: where its clock is more than a day ahead, ours counts.
+    """
+    known = message.timestamp
+    if known > (now := now_ms()) + _DAY_MS:
+        known = now
+    return min(ts, known) if ts else known
 
 
 def replay_headers(message: Message) -> Sequence[Header]:

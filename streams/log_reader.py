@@ -8,6 +8,9 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from divrec.config import Config
 from streams.codec import Message, now_ms
+from streams.header_names import accept_any
+
+accept_any()
 
 POLL_MS = 1_000
 LOOK_MS = 2_000

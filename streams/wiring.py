@@ -12,7 +12,10 @@ from yarl import URL
 
 from divrec.config import Config
 from streams.codec import BATCH_BYTES, MAX_RECORD_BYTES
+from streams.header_names import accept_any
 from streams.topics import group_of
+
+accept_any()
 
 
 class App(faust.App):  # type: ignore[misc]

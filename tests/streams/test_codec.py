@@ -48,6 +48,14 @@ def test_times_not_given_or_in_the_future_are_those_of_kafka() -> None:
     assert event_time(500, message(timestamp=1_000)) == 500
 
 
+@pytest.mark.parametrize("ts", [0, 253_402_300_799_999])
+def test_a_producer_whose_clock_is_far_ahead_does_not_tell_the_time(ts: int) -> None:
+    begin = now_ms()
+    assert begin <= event_time(ts, message(timestamp=2**62)) <= now_ms()
+    assert event_time(500, message(timestamp=2**62)) == 500
+    assert event_time(ts, message(timestamp=begin + 60_000)) == begin + 60_000
+
+
 @pytest.mark.parametrize(
     ("value", "reason"), [(None, "empty"), (b"", "empty"), (b"x" * (MAX_MESSAGE_BYTES + 1), "too-large")]
 )
