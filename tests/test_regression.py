@@ -1,7 +1,8 @@
 """A small replayed log whose figures are committed: a change of behaviour shows.
 
 Genres stand in for the vectors of a text model. Prequential: before each rating of 4 or better by a user who gave one
-before, a slate is asked for; then the engine learns. ``DIVREC_RENEW_FIGURES=1 pytest tests/test_regression.py`` writes the figures anew: look at the difference.
+before, a slate is asked for; then the engine learns. ``DIVREC_RENEW_FIGURES=1 pytest tests/test_regression.py`` writes
+the figures anew: look at the difference.
 """
 
 import itertools
