@@ -219,7 +219,8 @@ class Catalog:
         total = np.zeros(self.dimensions)
         for at in range(0, len(held), BLOCK):
             total += self._raw[held[at : at + BLOCK]].sum(axis=0, dtype=np.float32)
-        self.centre = (total / max(1, len(held))).astype(np.float32)
+        if len(held) > 1:  # one alone would be its own centre, and nothing be left of it
+            self.centre = (total / len(held)).astype(np.float32)
         for at in range(0, len(held), BLOCK):
             rows = held[at : at + BLOCK]
             self.vectors[rows] = placed = _unit(self._raw[rows].astype(np.float32) - self.centre)

@@ -62,7 +62,7 @@ def test_after_it_the_catalogue_is_as_if_there_had_been_no_other_model() -> None
     assert [item.item_id for item in engine.recommend(profile, 2)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["put", "drop", "withdraw", "list", "over"]))), st.data()
 )
