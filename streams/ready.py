@@ -4,6 +4,7 @@ The worker writes it when it has joined its consumer group and removes it when i
 check read it; the process id tells a live worker's file from one that a killed worker left behind.
 """
 
+import socket
 from pathlib import Path
 
 from divrec.config import Config
@@ -17,7 +18,7 @@ def mark_ready(config: Config, name: str, pid: int) -> None:
     """Say that worker ``name``, running as ``pid``, is ready."""
     file = ready_file(config, name)
     file.parent.mkdir(parents=True, exist_ok=True)
-    written = file.with_suffix(f".{pid}")
+    written = file.with_suffix(f".{socket.gethostname()}.{pid}")  # containers share a directory and count from 1 each
     written.write_text(f"{pid}\n")
     written.replace(file)
 

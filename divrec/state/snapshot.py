@@ -7,6 +7,7 @@ written beside its place and renamed.
 import logging
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import msgspec
@@ -34,7 +35,8 @@ def write_snapshot(directory: Path, state: ModelState, keep: int) -> Path:
     """Write ``state`` and remove all but the newest ``keep`` snapshots; where it lies."""
     place = directory / f"{state.version:020d}"
     if not place.exists():
-        written = directory / f".{state.version:020d}.{os.getpid()}"
+        # Workers of one directory come to a version together, and in containers all may have one process id.
+        written = directory / f".{state.version:020d}.{socket.gethostname()}.{os.getpid()}"
         shutil.rmtree(written, ignore_errors=True)
         written.mkdir(parents=True)
         for name, array in state.arrays.items():
