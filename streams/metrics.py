@@ -82,7 +82,7 @@ VECTOR_CACHE = Definition(
 )
 SKIPPED = Definition("skipped_records", "counter", "Records of followed topics that could not be read.")
 REFUSED = Definition("refused_items", "counter", "Items and vectors not taken because the catalogue was full.")
-OTHER_VECTORS = Definition("other_model_vectors", "counter", "Vectors of other text models that came by.")
+OTHER_VECTORS = Definition("other_model_vectors", "counter", "Vectors of other text models that were not kept.")
 INTERACTIONS = Definition("interactions", "counter", "Interactions that the model has learned, over all workers.")
 INFO = Definition("info", "gauge", "Always 1: which worker this is.", ("worker", "generation", "version"))
 
