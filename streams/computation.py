@@ -12,7 +12,7 @@ from divrec.engine import Ask
 from divrec.errors import EventError
 from divrec.events import Event, Recommendation, Request, SlateItem, Trigger
 from divrec.profile import Profile
-from streams.codec import REPLAY, Message, Record, arrived_at, dead_letter, encode, now_ms
+from streams.codec import MAX_RECORD_BYTES, REPLAY, Message, Record, arrived_at, dead_letter, encode, now_ms
 from streams.replica import Replica
 from streams.topics import Topics
 
@@ -80,11 +80,17 @@ class Computation:
                 after.offset = message.offset
             outcome.profiles[user_id] = after
         await self._recommend(wanted, outcome)
-        outcome.records += [
-            Record(self._topics.model_log, 0, None, encode_record(ModelLogRecord(partition, found)))
-            for partition, found in outcome.deltas.items()
-        ]
+        for partition, deltas in outcome.deltas.items():
+            outcome.records += self._model_log_records(partition, deltas)
         return outcome
+
+    def _model_log_records(self, partition: int, deltas: list[Delta]) -> list[Record]:
+        """One record, or more if it would be too large: long ids in a long history."""
+        record = Record(self._topics.model_log, 0, None, encode_record(ModelLogRecord(partition, deltas)))
+        if record.size() <= MAX_RECORD_BYTES or len(deltas) == 1:
+            return [record]
+        half = len(deltas) // 2
+        return self._model_log_records(partition, deltas[:half]) + self._model_log_records(partition, deltas[half:])
 
     def _observe(self, one: Arrived, before: Profile, outcome: Outcome) -> tuple[Profile, bool]:
         message, event, event_id = one
@@ -107,9 +113,31 @@ class Computation:
         )
 
     async def _recommend(self, wanted: list[tuple[Arrived, Ask]], outcome: Outcome) -> None:
-        """The slates of the batch, all from the same state of the model."""
+        """The slates of the batch, all from the same state of the model.
+
+        If that raises they are made one by one, to find the event that is to blame: it has been observed, and gets a
+        dead letter in place of its slate.
+        """
         if not wanted:
             return
+        try:
+            values = await self._slates(wanted)
+        except Exception as error:
+            if len(wanted) == 1:
+                outcome.records.append(self._poisoned(wanted[0][0], error))
+            else:
+                for alone in wanted:
+                    await self._recommend([alone], outcome)
+            return
+        for (one, ask), value in zip(wanted, values, strict=True):
+            user_id = ask.profile.user_id
+            outcome.slates[user_id] = value
+            outcome.answered.append(one.message.timestamp)
+            if one.message.headers and (arrived := arrived_at(one.message)) is not None:
+                outcome.answered_whole.append(arrived)
+            outcome.records.append(Record(self._topics.recommendations, one.message.partition, user_id.encode(), value))
+
+    async def _slates(self, wanted: list[tuple[Arrived, Ask]]) -> list[bytes]:
         asks = [ask for _, ask in wanted]
         async with self._replica.still:
             version, model = self._replica.version, self._engine.catalog.model
@@ -119,14 +147,10 @@ class Computation:
             else:  # the event loop goes on with what is to be read and written
                 made = await asyncio.to_thread(self._engine.make, packed)
             slates = self._engine.explain(asks, made)
-        for (one, ask), items in zip(wanted, slates, strict=True):
-            value = encode(self._recommendation(one, ask, items, version, model))
-            user_id = ask.profile.user_id
-            outcome.slates[user_id] = value
-            outcome.answered.append(one.message.timestamp)
-            if one.message.headers and (arrived := arrived_at(one.message)) is not None:
-                outcome.answered_whole.append(arrived)
-            outcome.records.append(Record(self._topics.recommendations, one.message.partition, user_id.encode(), value))
+        return [
+            encode(self._recommendation(one, ask, items, version, model))
+            for (one, ask), items in zip(wanted, slates, strict=True)
+        ]
 
     def _recommendation(
         self, one: Arrived, ask: Ask, items: list[SlateItem], version: int, model: str

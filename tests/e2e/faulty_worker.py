@@ -37,7 +37,7 @@ class Faults(msgspec.Struct, frozen=True):
     """SIGKILL, or SIGSTOP: the worker freezes there and goes on from there when it is continued."""
     session_s: float | None = None
     """Session timeout, shorter than the configuration allows, so that a death is noticed sooner."""
-    digest_every: int = 20
+    digest_every: int = 50
     """Model-log offsets between two logged digests."""
 
 
