@@ -16,7 +16,7 @@ public class Consume {
     public static void main(String[] args) throws Exception {
         var settings = new Properties();
         settings.put("bootstrap.servers", args.length > 0 ? args[0] : "localhost:9092");
-        settings.put("group.id", "my-shop");
+        settings.put("group.id", "my-java-shop");
         settings.put("auto.offset.reset", "earliest");
         Set<String> seen = Collections.newSetFromMap(new LinkedHashMap<>() {
             @Override

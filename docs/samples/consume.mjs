@@ -5,7 +5,7 @@ import { Kafka, logLevel } from "kafkajs";
 const [brokers = "localhost:9092", prefix = "divrec."] = process.argv.slice(2);
 const seen = new Set();
 
-const consumer = new Kafka({ brokers: brokers.split(","), logLevel: logLevel.ERROR }).consumer({ groupId: "my-shop" });
+const consumer = new Kafka({ brokers: brokers.split(","), logLevel: logLevel.ERROR }).consumer({ groupId: "my-js-shop" });
 await consumer.connect();
 await consumer.subscribe({ topic: `${prefix}recommendations`, fromBeginning: true });
 await consumer.run({

@@ -95,7 +95,7 @@ def test_a_file_that_is_no_dump_is_told_from_one(tmp_path: Path) -> None:
 def test_a_topic_is_replayed_from_its_start_an_offset_or_a_time(config: Config, tmp_path: Path) -> None:
     prepared(config)
     topics, file = Topics(config), write(config, tmp_path)
-    old = f"{config.kafka.prefix}metrics"  # any topic will do; this one has one partition
+    old = topics.events  # any topic will do whose times are the producer's
     events = [
         Item(item_id="i1", title="A thing"),
         *(Click(user_id=f"u{n}", item_id="i1", ts=TIME + n, event_id=f"e{n}") for n in range(5)),
