@@ -100,7 +100,9 @@ class History(Protocol):
         """What tells it from another one."""
         ...
 
-    def items(self) -> Iterator[Item]: ...
+    def items(self) -> Iterator[Item]:
+        """The catalogue, with terms: it stands from the first event on."""
+        ...
 
     def batches(self, skip: int) -> Iterator[list[Taken]]:
         """The events but the first ``skip``, by time."""
@@ -142,7 +144,7 @@ class RawLog:
 
     def items(self) -> Iterator[Item]:
         self._log.progress = self.progress
-        return self._log.items()
+        return map(described, self._log.items())
 
     def batches(self, skip: int) -> Iterator[list[Taken]]:
         events = islice(named(self._log.events()), skip, None)
@@ -162,6 +164,11 @@ class RawLog:
         if told:
             for review, vector in zip(told, self._encoder.encode(list(texts.values())), strict=True):
                 review.vector, review.model = pack_vector(vector), self._encoder.name
+
+
+def described(item: Item) -> Item:
+    """``item`` with its terms, as the encode worker gives them."""
+    return replace(item, terms=terms(f"{item.title} {item.description}"))
 
 
 class Place(msgspec.Struct):
@@ -276,7 +283,7 @@ class Backfill:
         if self.place.done:
             return self.place
         for item in self._history.items():
-            self.engine.put_item(replace(item, terms=terms(f"{item.title} {item.description}")))
+            self.engine.put_item(item)
         due = self.place.taken + self._every
         told(self.place.taken)
         for batch in self._history.batches(self.place.taken):

@@ -14,7 +14,7 @@ from typing import IO, Any, Self, cast
 
 import msgspec
 
-from divrec.backfill import BATCH, Taken
+from divrec.backfill import BATCH, Taken, described
 from divrec.config import Config
 from divrec.data.log import Log
 from divrec.data.order import RUN, in_order
@@ -181,7 +181,7 @@ class EventsDump:
                 elif message.key is not None:
                     yield Item(item_id=message.key.decode(), available=False)
         self._more.progress = self.progress
-        yield from self._more.items()
+        yield from map(described, self._more.items())
 
     def batches(self, skip: int) -> Iterator[list[Taken]]:
         lines = islice(in_arrival_order(self._lines(), progress=self._count), skip, None)
