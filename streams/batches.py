@@ -6,10 +6,12 @@ gap, later offsets would move on, and the gap would be lost for ever.
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
+from divrec.errors import DivrecError
 from streams.codec import Message, now_ms
 from streams.leaving import EXIT_CRASHED, leave
 from streams.wiring import App
@@ -123,7 +125,11 @@ def intake(app: App, topics: Sequence[str], take: Callable[[list[Message]], Awai
 
 def fail(what: str) -> NoReturn:
     """End the process because of the exception that is being handled."""
-    log.critical("%s: the worker ends, nothing is acknowledged", what, exc_info=True)
+    error = sys.exception()
+    if isinstance(error, DivrecError):  # raised on purpose: its message says what to do
+        log.critical("%s: %s; the worker ends, nothing is acknowledged", what, error)
+    else:
+        log.critical("%s: the worker ends, nothing is acknowledged", what, exc_info=True)
     leave(EXIT_CRASHED)
 
 
