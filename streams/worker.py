@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from divrec.config import Config
 from divrec.errors import ConfigError, DivrecError, EncoderError, SnapshotError
@@ -79,8 +80,11 @@ def run_worker(config: Config, name: str, setup: Setup, on_ready: Callable[[], N
         return _refused(error, EXIT_SNAPSHOT)
     except DivrecError as error:
         return _refused(error, EXIT_CRASHED)
-    except Exception:
-        log.critical("unexpected error: the worker ends", exc_info=True)
+    except Exception as error:
+        if isinstance(error, KafkaError) and error.retriable:
+            log.critical("Kafka went away while the worker started (%s): it ends, start it again", type(error).__name__)
+        else:
+            log.critical("unexpected error: the worker ends", exc_info=True)
         return EXIT_CRASHED
     finally:
         last_steps.remove(not_ready)
@@ -182,7 +186,7 @@ class _Run:
         starting = asyncio.create_task(app.start())
         try:
             await asyncio.wait({starting, crash := asyncio.create_task(_crashed(app))}, return_when="FIRST_COMPLETED")
-            if starting.done():
+            if starting.done() and not starting.cancelled():  # cancelled: Faust failed, _crashed says why
                 starting.result()
                 worker.health.joined = True
                 mark_ready(self._config, self._name, os.getpid())

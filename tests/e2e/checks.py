@@ -13,38 +13,12 @@ from divrec.engine import Engine
 from divrec.profile import Profile, decode_profile
 from divrec.state.redis import RedisStore
 from streams.codec import Message, decode_recommendation
-from streams.log_reader import partitions_of
 from streams.replica import Replica, read_replica
 from streams.topics import Topics, partition_of
 from tests.e2e.crew import Crew
 from tests.e2e.faulty_worker import POISON
 from tests.e2e.offline import Expected, Position, expected, pair_counts
-from tests.streams.running import headers
-
-
-def read_all(config: Config, *topics: str) -> dict[str, list[Message]]:
-    """All messages of ``topics`` up to their present ends, in order per partition."""
-
-    async def reading() -> dict[str, list[Message]]:
-        from streams.log_reader import make_consumer, polled
-
-        consumer = make_consumer(config)
-        found: dict[str, list[Message]] = {topic: [] for topic in topics}
-        try:
-            await consumer.start()
-            partitions = await partitions_of(consumer, topics)
-            first, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-            consumer.assign(partitions)
-            for tp in partitions:
-                consumer.seek(tp, first[tp])
-            while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
-                for message in await polled(consumer):
-                    found[message.topic].append(message)
-        finally:
-            await consumer.stop()
-        return found
-
-    return asyncio.run(reading())
+from tests.streams.running import headers, read_all
 
 
 def stored_profiles(config: Config, users: Iterable[str]) -> dict[str, Profile]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import redis
 
 from divrec.config import Config
+from streams.leaving import EXIT_CRASHED
 from streams.topics import Topics
 from tests.e2e.faulty_worker import Faults
 from tests.e2e.forked import ForkedWorker
@@ -60,14 +61,16 @@ class Crew:
 
     def freeze(self, name: str, until_taken_over_by: str) -> None:
         """SIGSTOP, and SIGCONT when another worker has all partitions and has begun them."""
-        other = self.running[until_taken_over_by]
         everything = f"assigned: {Topics(self.config).events} {list(range(self.config.kafka.partitions))}"
-        before = sum(everything in line for line in list(other.lines))
-        self.running[name].process.send_signal(signal.SIGSTOP)
-        self.wait(lambda: sum(everything in line for line in list(other.lines)) > before)
+        mine = self.running[name]
+        self.wait(lambda: all(worker.said("is ready") for worker in self.running.values()))
+        other = self.running[until_taken_over_by]
+        before = sum(everything in line for line in other.lines)
+        mine.process.send_signal(signal.SIGSTOP)
+        self.wait(lambda: sum(everything in line for line in other.lines) > before)
         applied = self.applied()
         self.wait_applied(applied + 1)
-        self.running[name].process.send_signal(signal.SIGCONT)
+        mine.process.send_signal(signal.SIGCONT)
 
     def wait_dead(self, name: str) -> None:
         """Until it has struck itself down."""
@@ -102,11 +105,15 @@ class Crew:
             return 0
 
     def wait(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
-        """Nobody may die meanwhile who was not struck."""
+        """Nobody may die meanwhile who was not struck, but for want of Kafka while it starts: that is begun again."""
         deadline = time.monotonic() + timeout
         while not condition():
-            for name, worker in self.running.items():
-                assert worker.process.poll() is None, f"{name}\n{''.join(worker.lines)}"
+            for name, worker in list(self.running.items()):
+                code = worker.process.poll()
+                if code == EXIT_CRASHED and not worker.said("is ready") and worker.said("Unable connect"):
+                    self.start(name)
+                else:
+                    assert code is None, f"{name}\n{''.join(worker.lines)}"
             assert time.monotonic() < deadline, self._what_they_said()
             time.sleep(0.005)
 

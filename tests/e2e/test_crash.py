@@ -13,12 +13,12 @@ import pytest
 from divrec.config import Config
 from streams.codec import Message, Record, decode_event
 from streams.topics import Topics
-from tests.e2e.checks import check_effects, check_replicas, read_all
+from tests.e2e.checks import check_effects, check_replicas
 from tests.e2e.crash_log import Crowd, catalog
 from tests.e2e.crew import SESSION_S, Crew, crew
 from tests.e2e.faulty_worker import ENCODER, Faults
 from tests.servers import KafkaServer, ValkeyServer, config_for
-from tests.streams.running import prepared, send
+from tests.streams.running import prepared, read_all, send
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 

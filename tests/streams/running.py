@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from divrec.config import Config
 from streams.codec import Message, Record, send_all
+from streams.log_reader import make_consumer, partitions_of, polled
 from streams.ready import is_ready
 from streams.topics import create_topics
 from streams.wiring import make_producer
@@ -130,6 +131,29 @@ def read(config: Config, topic: str, enough: Callable[[list[Message]], bool], ti
             return messages
         finally:
             await consumer.stop()
+
+    return asyncio.run(reading())
+
+
+def read_all(config: Config, *topics: str) -> dict[str, list[Message]]:
+    """All messages of ``topics`` up to their present ends, in order per partition."""
+
+    async def reading() -> dict[str, list[Message]]:
+        consumer = make_consumer(config)
+        found: dict[str, list[Message]] = {topic: [] for topic in topics}
+        try:
+            await consumer.start()
+            partitions = await partitions_of(consumer, topics)
+            first, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+            consumer.assign(partitions)
+            for tp in partitions:
+                consumer.seek(tp, first[tp])
+            while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+                for message in await polled(consumer):
+                    found[message.topic].append(message)
+        finally:
+            await consumer.stop()
+        return found
 
     return asyncio.run(reading())
 
