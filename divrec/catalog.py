@@ -43,7 +43,7 @@ class Catalog:
     """Items by index: what they are, whether they may be shown, and their vectors.
 
     A withdrawn item leaves the catalogue, but its hash is remembered: interactions may still bring it to the model,
-    and it must not come back from there.
+    and it must not come back from there. Once there are too many hashes, only listed items are shown.
     """
 
     def __init__(self, items: ItemIndex, max_items: int) -> None:
@@ -73,6 +73,7 @@ class Catalog:
         self._vectors_held = 0
         self._recentre_at = 2
         self._withdrawn: set[int] = set()
+        self._all_remembered = True
         self._count = 0
         self._newest: Ids | None = None
         items.attach(self)
@@ -105,7 +106,7 @@ class Catalog:
 
     def entered(self, index: int, item_id: str) -> None:
         """Called for each new index: an item known as withdrawn is hidden from the start."""
-        if self._withdrawn and hash64(item_id) in self._withdrawn:
+        if not self._all_remembered or (self._withdrawn and hash64(item_id) in self._withdrawn):
             self.hidden[index] = True
 
     def put(self, item: Item) -> None:
@@ -131,6 +132,8 @@ class Catalog:
     def _withdraw(self, item_id: str) -> None:
         if len(self._withdrawn) < WITHDRAWN_PER_ITEM * self.max_items:
             self._withdrawn.add(hash64(item_id))
+        elif hash64(item_id) not in self._withdrawn:
+            self._all_remembered = False
         index = self.items.get(item_id)
         if index < 0:
             return

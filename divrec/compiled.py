@@ -14,7 +14,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def compiled(function: F) -> F:
     """Compile with exact floating-point semantics: the same result on every replica."""
-    return cast(F, njit(cache=True, nogil=True)(function))
+    # Not set, it would be that of whichever caller compiles first.
+    return cast(F, njit(cache=True, nogil=True, fastmath=False)(function))
 
 
 def compiled_fast(function: F) -> F:

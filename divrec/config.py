@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from divrec.errors import ConfigError
 from divrec.events import Action
@@ -229,6 +229,8 @@ def checked(file: Path, values: Mapping[str, Any]) -> Config:
     _refuse_unknown_variables()
     try:
         return Config(**values)
+    except SettingsError as error:  # a list or a table in a variable is JSON
+        raise ConfigError(f"environment variable: expected JSON: {error}: {error.__cause__}") from None
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise ConfigError(f"configuration ({file if values else 'defaults and environment'}): {problems}") from None

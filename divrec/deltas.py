@@ -46,7 +46,7 @@ def decode_record(data: bytes) -> ModelLogRecord:
     """Raises DeltaError if the record breaks its bounds or its deltas are not in order."""
     try:
         record = _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DeltaError(f"model-log record: expected a ModelLogRecord, got {len(data)} bytes: {error}") from None
     last = -1
     for delta in record.deltas:

@@ -114,8 +114,10 @@ class Engine:
         if not words:
             return
         half_life = self.config.profile.keyword_half_life_days * DAY_MS
+        late = max(0, profile.keywords_ts - event.ts)
         decay(profile.keywords, event.ts - profile.keywords_ts, half_life)
         profile.keywords_ts = max(profile.keywords_ts, event.ts)
+        feedback *= 2.0 ** (-late / half_life)
         learn_keywords(profile.keywords, dict.fromkeys(words), feedback, self.config.profile.keywords)
 
     def _learn_review_vector(self, profile: Profile, review: Review) -> None:

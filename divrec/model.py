@@ -24,7 +24,7 @@ from divrec.items import ItemIndex, grown
 
 DAY_MS = 86_400_000
 EVICTED_SHARE = 16
-"""When the model is full, one in this many items goes: the least popular."""
+"""When the model is full, at least one in this many items goes: the least popular."""
 POPULAR = 200
 """Items in the popularity list."""
 
@@ -181,10 +181,11 @@ class Model:
         return index
 
     def _evict(self) -> None:
-        """Forget the least popular sixteenth (ties: the oldest in the model first)."""
+        """Forget the least popular sixteenth, or as many as are too many (ties: the oldest in the model first)."""
         order = np.array(self._order, np.int32)
         value = self.popularity.values[order]
-        leaving = order[np.argsort(value, kind="stable")[: max(1, len(order) // EVICTED_SHARE)]]
+        count = max(len(order) // EVICTED_SHARE, len(order) - self.config.max_items)
+        leaving = order[np.argsort(value, kind="stable")[:count]]
         dropped = np.zeros(self.items.capacity, np.bool_)
         dropped[leaving] = True
         self._order = [index for index in self._order if not dropped[index]]

@@ -144,7 +144,7 @@ def decode_profile(data: bytes, partition: int) -> Profile:
     """Raises StoreError if ``data`` is not a profile or belongs to another partition."""
     try:
         profile = _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreError(f"stored profile: expected a Profile, got {len(data)} bytes: {error}") from None
     if profile.partition != partition:
         raise StoreError(

@@ -168,12 +168,15 @@ def similarity_above(vectors: Vectors, chosen: Ids, out: Rounded) -> None:
 
 @compiled_fast
 def closest(vectors: Vectors, row: int, history: Ids, feedback: Floats, review: Vectors) -> int:
-    """The liked item of ``history`` nearest to ``row``, ``REVIEW`` if the reviews are nearer, -1 if nothing is near."""
+    """The liked item of ``history`` nearest to ``row``, ``REVIEW`` if the reviews are nearer, -1 if nothing is near.
+
+    An item that was liked and may be shown again is no reason for itself.
+    """
     best = -1
     best_cosine = np.float32(0)
     for q in range(len(history)):
         past = history[q]
-        if past < 0 or feedback[q] <= 0:
+        if past < 0 or past == row or feedback[q] <= 0:
             continue
         cosine = np.float32(0)
         for i in range(vectors.shape[1]):

@@ -29,9 +29,11 @@ def mmr(relevance: Floats, vectors: Floats, k: int, *, diversity: float) -> npt.
         raise ValueError(f"k must be at least 0, got {k}")
     if relevance.ndim != 1 or vectors.ndim != 2 or len(relevance) != len(vectors):
         raise ValueError(f"expected relevance[n] and vectors[n, d], got shapes {relevance.shape} and {vectors.shape}")
+    with np.errstate(over="ignore"):
+        relevance, vectors = np.array(relevance, np.float32, order="C"), np.array(vectors, np.float32, order="C")
     if not (np.isfinite(relevance).all() and np.isfinite(vectors).all()):
-        raise ValueError("relevance and vectors must be finite, got NaN or infinity")
-    return pick(relevance.astype(np.float32), vectors.astype(np.float32), k, np.float32(diversity))
+        raise ValueError("relevance and vectors must be finite in float32, got NaN, infinity or a larger number")
+    return pick(relevance, vectors, k, np.float32(diversity))
 
 
 @compiled_fast
@@ -42,12 +44,12 @@ def pick(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> n
     picked = np.empty(k, np.int32)
     if k == 0:
         return picked
-    low = relevance.min()
+    low = np.float64(relevance.min())  # their difference may be too much for float32
     scale = relevance.max() - low
-    gain = np.empty(n, np.float32)
-    for i in range(n):
-        gain[i] = (relevance[i] - low) / scale if scale > 0 else np.float32(0)
-        gain[i] *= np.float32(1) - diversity
+    gain = np.zeros(n, np.float32)
+    if scale > 0:
+        for i in range(n):
+            gain[i] = (1.0 - diversity) * (relevance[i] - low) / scale
     nearest = np.full(n, np.float32(-2))
     free = np.ones(n, np.bool_)
     for position in range(k):
@@ -56,7 +58,7 @@ def pick(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> n
         for i in range(n):
             if free[i]:
                 value = gain[i] if position == 0 else gain[i] - diversity * nearest[i]
-                if value > best_value:
+                if best < 0 or value > best_value:
                     best_value = value
                     best = i
         picked[position] = best

@@ -147,13 +147,17 @@ def retrieve(
         space.signals[at, CONTENT] = max(np.float32(0), cosine[n])
     for item in model.popular:
         count = max(count, _slot(space, item, count) + 1)
-    for item in catalog.newest:
+    for item in catalog.newest:  # also those that are not fresh: before the first interaction there may be nothing else
+        at = _slot(space, item, count)
+        count = max(count, at + 1)
         age = now - catalog.ts[item]
         if 0 <= age <= fresh_ms:
-            at = _slot(space, item, count)
-            count = max(count, at + 1)
             space.signals[at, FRESH] = 2.0 ** (-3.0 * age / fresh_ms)
+    peak = 0.0  # popularities outgrow float32; their ratios do not
     for at in range(count):
-        space.signals[at, POPULAR_NOW] = model.popularity[space.rows[at]]
+        peak = max(peak, model.popularity[space.rows[at]])
+    for at in range(count):
+        if peak > 0.0:
+            space.signals[at, POPULAR_NOW] = model.popularity[space.rows[at]] / peak
         space.slots[space.rows[at]] = 0
     return count

@@ -55,7 +55,7 @@ class RedisStore:
         self._client = _client(config)
         self._profile = f"{namespace}:profile:"
         self._watermark = f"{namespace}:watermark:"
-        self._ttl = int(86_400 * config.profile_ttl_days)
+        self._ttl = max(1, round(86_400 * config.profile_ttl_days))  # 0 would delete what is written
         self._sha = ""
 
     async def load(self, user_ids: Sequence[str], partitions: Sequence[int]) -> Loaded:

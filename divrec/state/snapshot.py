@@ -94,6 +94,8 @@ def _read(place: Path) -> ModelState:
             header.settings,
         )
         digest = state.digest()
+        if header.version != int(place.name):  # the digest does not cover it
+            raise ValueError(f"expected the version of its name, got {header.version}")
     except (OSError, ValueError, EOFError, msgspec.MsgspecError) as error:
         raise SnapshotError(f"snapshot {place}: cannot be read: {error}") from error
     if digest != header.digest:
