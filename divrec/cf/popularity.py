@@ -15,6 +15,8 @@ HEADROOM = 500
 """Half-lives past the base after which it moves: 2^500 is far from the end of float64."""
 GRAIN = 4_096
 """Times are rounded to this part of a half-life, so that every replica computes the very same number."""
+NOTHING_LEFT = 2_000
+"""Half-lives after which nothing is left of any float64."""
 
 # Rounded to float32: the last bit of exp2 differs between processors, and replicas must not.
 _POWERS = np.exp2(np.arange(GRAIN) / GRAIN).astype(np.float32).astype(np.float64)
@@ -35,8 +37,8 @@ class Popularity:
         lives = (float(ts.max()) - self.base) / self.half_life
         if lives > HEADROOM:
             steps = int(lives)
-            self.values = np.ldexp(self.values, -steps)
+            self.values = np.ldexp(self.values, -min(steps, NOTHING_LEFT))
             self.base += steps * self.half_life
         whole, part = np.divmod(np.floor((ts - self.base) / self.half_life * GRAIN), GRAIN)
-        shares: Values = np.ldexp(_POWERS[part.astype(np.intp)], whole.astype(np.int32))
+        shares: Values = np.ldexp(_POWERS[part.astype(np.intp)], np.maximum(whole, -NOTHING_LEFT).astype(np.int32))
         return shares

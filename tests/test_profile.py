@@ -1,0 +1,177 @@
+"""Profiles: what they hold, in which bounds, and how they are stored."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from divrec.errors import StoreError
+from divrec.items import fingerprint
+from divrec.profile import REJECTED, Consumed, Profile, decode_profile, encode_profile
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.text(min_size=1, max_size=6), max_size=120), st.integers(1, 20))
+def test_a_consumed_item_is_never_missed(items: list[str], bound: int) -> None:
+    consumed = Consumed()
+    for n, item in enumerate(items):
+        consumed = consumed.added(item, bound)
+        assert all(earlier in consumed for earlier in items[: n + 1])
+        prints = consumed.array().tolist()
+        assert prints == sorted(set(prints)) and len(prints) <= bound
+
+
+def test_far_over_its_bound_it_still_misses_nothing() -> None:
+    consumed = Consumed()
+    items = [f"item {n}" for n in range(5_000)]
+    for item in items:
+        consumed = consumed.added(item, 64)
+    assert all(item in consumed for item in items)
+    assert len(consumed.array()) <= 64
+
+
+def test_within_its_bound_it_is_exact() -> None:
+    consumed = Consumed()
+    for n in range(2_000):
+        consumed = consumed.added(f"item {n}", 2_000)
+    assert consumed.shift == 0 and len(consumed.array()) == 2_000
+    assert sum(f"other {n}" in consumed for n in range(10_000)) == 0
+    assert consumed.added("item 7", 2_000) is consumed
+
+
+def test_a_little_over_its_bound_it_hides_few_others() -> None:
+    consumed = Consumed()
+    for n in range(2_020):
+        consumed = consumed.added(f"item {n}", 2_000)
+    assert sum(f"other {n}" in consumed for n in range(10_000)) < 500
+
+
+def test_a_set_is_not_changed_by_what_is_added() -> None:
+    before = Consumed().added("a", 4)
+    packed = before.packed
+    before.added("b", 4)
+    assert before.packed == packed and "b" not in before
+
+
+@given(st.lists(st.text(max_size=4), max_size=60), st.integers(1, 8))
+def test_recent_event_ids(event_ids: list[str], bound: int) -> None:
+    profile = Profile("u", 0)
+    for n, event_id in enumerate(event_ids):
+        profile.remember(event_id, bound)
+        recent = event_ids[max(0, n + 1 - bound) : n + 1]
+        assert all(profile.saw(one) for one in recent)
+        assert not any(profile.saw(one) for one in event_ids if one not in recent)
+        assert len(profile.event_ids) <= 8 * bound
+
+
+def test_a_hash_found_across_two_others_was_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = {"a": 0x1111111122222222, "b": 0x3333333344444444, "across": 0x4444444411111111}
+    monkeypatch.setattr("divrec.profile.hash64", hashes.__getitem__)
+    profile = Profile("u", 0)
+    profile.remember("a", 8)
+    profile.remember("b", 8)
+    assert hashes["across"].to_bytes(8, "little") in profile.event_ids
+    assert not profile.saw("across") and profile.saw("a") and profile.saw("b")
+
+
+def test_history_and_rejections_are_bounded() -> None:
+    profile = Profile("u", 0)
+    for n in range(50):
+        profile.append(f"i{n}", "click", 0.5, n, 7)
+        profile.reject(f"r{n}", -1.0)
+    assert profile.items == [f"i{n}" for n in range(43, 50)] and profile.ts == list(range(43, 50))
+    assert len(profile.actions) == len(profile.feedback) == 7
+    assert profile.rejected == [f"r{n}" for n in range(50 - REJECTED, 50)]
+    assert len(profile.rejected_feedback) == REJECTED
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=40), st.integers(1, 8))
+def test_recent_items(items: list[str], count: int) -> None:
+    found = Profile("u", 0, items=items).recent(count)
+    assert len(found) == len(set(found)) <= count
+    newest_first = list(dict.fromkeys(reversed(items)))
+    assert found == newest_first[: len(found)]
+    assert len(found) == count or set(found) == set(items[-2 * count :])
+
+
+def full() -> Profile:
+    """A profile in which every field differs from its default."""
+    return Profile(
+        "用户 a:b",
+        3,
+        17,
+        ["i1", "i2"],
+        ["click", "review"],
+        [0.6, -1.0],
+        [1, 2],
+        ["r"],
+        [-1.0],
+        Consumed().added("i1", 10),
+        b"12345678",
+        {"word": 0.5},
+        9,
+        b"\x00\x3c",
+        "model",
+        5,
+        7,
+    )
+
+
+def test_a_full_profile_leaves_out_no_field() -> None:
+    values = msgspec.structs.asdict(full())
+    defaults = msgspec.structs.asdict(Profile("", 0))
+    assert [name for name in values if values[name] == defaults[name]] == []
+
+
+def test_encoded_and_decoded_it_is_the_same() -> None:
+    for profile in (full(), Profile("u", 3)):
+        assert decode_profile(encode_profile(profile), 3) == profile
+
+
+def test_a_copy_is_equal_and_its_own() -> None:
+    profile = full()
+    copy = profile.copy()
+    assert copy == profile
+    copy.append("i3", "click", 1.0, 3, 10)
+    copy.reject("r2", -0.5)
+    copy.remember("e", 10)
+    copy.keywords["other"] = 1.0
+    copy.consumed = copy.consumed.added("i3", 10)
+    assert profile == full()
+
+
+def test_a_profile_of_another_partition_is_an_error() -> None:
+    with pytest.raises(StoreError, match="partition 4, got one of 3"):
+        decode_profile(encode_profile(full()), 4)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_profile_or_an_error(data: bytes) -> None:
+    with pytest.raises(StoreError):
+        decode_profile(data, 0)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda d: d[:-1], lambda d: d + b"\x00", lambda d: d.replace(b"click", b"\xff\xfe\xfd\xfc\xfb")]
+)
+def test_a_damaged_profile_is_an_error(damage: Any) -> None:
+    with pytest.raises(StoreError):
+        decode_profile(damage(encode_profile(full())), 3)
+
+
+def test_a_typical_profile_is_small() -> None:
+    profile = Profile("user 12345", 3)
+    for n in range(60):
+        profile.append(f"item-{n * 7919}", "click", 0.6, 1_700_000_000_000 + n, 100)
+        profile.consumed = profile.consumed.added(f"item-{n * 7919}", 16_384)
+    for n in range(40):
+        profile.remember(f"events:3:{n}", 256)
+        profile.keywords[f"keyword {n}"] = 0.5
+    assert len(encode_profile(profile)) < 4_096
+
+
+def test_fingerprints_are_the_same_for_ever() -> None:
+    """They are stored: another hash would make every consumed item recommendable again."""
+    assert [fingerprint(item) for item in ("", "item", "用户")] == [3_031_595_380, 3_640_187_135, 1_592_578_264]
