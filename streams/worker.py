@@ -81,10 +81,9 @@ def run_worker(config: Config, name: str, setup: Setup, on_ready: Callable[[], N
     except DivrecError as error:
         return _refused(error, EXIT_CRASHED)
     except Exception as error:
-        if isinstance(error, KafkaError) and error.retriable:
-            log.critical("Kafka went away while the worker started (%s): it ends, start it again", type(error).__name__)
-        else:
-            log.critical("unexpected error: the worker ends", exc_info=True)
+        if isinstance(error, KafkaError):
+            _broker_lost(error)
+        log.critical("unexpected error: the worker ends", exc_info=True)
         return EXIT_CRASHED
     finally:
         last_steps.remove(not_ready)
@@ -186,7 +185,7 @@ class _Run:
         starting = asyncio.create_task(app.start())
         try:
             await asyncio.wait({starting, crash := asyncio.create_task(_crashed(app))}, return_when="FIRST_COMPLETED")
-            if starting.done() and not starting.cancelled():  # cancelled: Faust failed, _crashed says why
+            if starting.done():
                 starting.result()
                 worker.health.joined = True
                 mark_ready(self._config, self._name, os.getpid())
@@ -194,6 +193,9 @@ class _Run:
                 if self._on_ready is not None:
                     self._on_ready()
             await crash
+        except KafkaError as error:  # Faust cannot be stopped in the middle of its start
+            _broker_lost(error)
+            raise
         finally:
             # Only the signal comes here: a crash has ended the process.
             worker.health.joined = False
@@ -210,6 +212,13 @@ async def _crashed(app: App) -> None:
     kind = type(reason).__name__
     log.critical("Faust failed (%s): the worker ends, nothing is acknowledged", kind, exc_info=reason)
     leave(EXIT_CRASHED)
+
+
+def _broker_lost(error: KafkaError) -> None:
+    """End the process if Kafka went away between the check and the joining of the group."""
+    if error.retriable:
+        log.critical("Kafka went away while the worker started (%s): it ends, start it again", type(error).__name__)
+        leave(EXIT_CRASHED)
 
 
 def _too_late() -> None:

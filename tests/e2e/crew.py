@@ -59,18 +59,14 @@ class Crew:
     def kill(self, name: str) -> None:
         self.running.pop(name).kill()
 
-    def freeze(self, name: str, until_taken_over_by: str) -> None:
-        """SIGSTOP, and SIGCONT when another worker has all partitions and has begun them."""
+    def freeze(self, name: str, until_taken_over_by: str) -> Worker:
+        """SIGSTOP, until another worker has all partitions: the caller continues what this returns."""
+        frozen, other = self.running[name], self.running[until_taken_over_by]
         everything = f"assigned: {Topics(self.config).events} {list(range(self.config.kafka.partitions))}"
-        mine = self.running[name]
-        self.wait(lambda: all(worker.said("is ready") for worker in self.running.values()))
-        other = self.running[until_taken_over_by]
         before = sum(everything in line for line in other.lines)
-        mine.process.send_signal(signal.SIGSTOP)
+        frozen.process.send_signal(signal.SIGSTOP)
         self.wait(lambda: sum(everything in line for line in other.lines) > before)
-        applied = self.applied()
-        self.wait_applied(applied + 1)
-        mine.process.send_signal(signal.SIGCONT)
+        return frozen
 
     def wait_dead(self, name: str) -> None:
         """Until it has struck itself down."""

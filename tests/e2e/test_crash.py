@@ -100,9 +100,18 @@ class Scenario:
 
     def freeze(self) -> None:
         """Past the session: the others take its partitions over and go on, then it wakes and still holds its batch."""
-        frozen = self._any()
-        (other,) = {name for name in self.workers.running if name.startswith("recommend")} - {frozen}
-        self.workers.freeze(frozen, until_taken_over_by=other)
+        workers = self.workers
+        name = self._any()
+        (other,) = {name for name in workers.running if name.startswith("recommend")} - {name}
+        workers.wait(lambda: all(worker.said("is ready") for worker in workers.running.values()))
+        before = workers.applied()
+        self.feed(500, 0)
+        workers.wait_applied(before + 50)
+        frozen = workers.freeze(name, until_taken_over_by=other)
+        before = workers.applied()
+        self.feed(200, 0)
+        workers.wait_applied(before + 100)
+        frozen.process.send_signal(signal.SIGCONT)
 
     def restart_kafka(self) -> None:
         self.kafka.stop()
