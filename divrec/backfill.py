@@ -16,7 +16,7 @@ the dump ends, so that workers pass over what the dump held.
 
 import logging
 import shutil
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 1_000
 """Events learned from at once."""
+BATCHES_AHEAD = 4
+"""Batches observed before the model has learned the one before them."""
 CHECKPOINT_EVERY = 500_000
 """Events between two checkpoints."""
 _KNOWN_USERS = 200_000
@@ -208,7 +210,7 @@ class Backfill:
         self._every = checkpoint_every
         # What the model learns of one batch runs beside the observing of the next, which reads the catalogue alone.
         self._thread = ThreadPoolExecutor(1, "learn")
-        self._learning: Future[None] | None = None
+        self._learning: deque[Future[None]] = deque()
         self.profiles = ProfileFile(directory / "profiles.sqlite", config.worker.cached_profiles)
         try:
             self.place = self._begin()
@@ -334,16 +336,15 @@ class Backfill:
             place.kinds[name] = place.kinds.get(name, 0) + count
         for reason, count in refused.items():
             place.refused[reason] = place.refused.get(reason, 0) + count
-        self._settle()
         if deltas:
-            self._learning = self._thread.submit(engine.model.learn_all, deltas)
+            self._learning.append(self._thread.submit(engine.model.learn_all, deltas))
+        self._settle(BATCHES_AHEAD)
         place.taken += len(batch)
 
-    def _settle(self) -> None:
-        """Wait until the model has learned what it was given."""
-        if self._learning is not None:
-            self._learning.result()
-            self._learning = None
+    def _settle(self, left: int = 0) -> None:
+        """Wait until the model has learned all but the last ``left`` batches."""
+        while len(self._learning) > left:
+            self._learning.popleft().result()
 
     def _finish(self) -> None:
         """Write the snapshot that workers start from, then say that all is done."""
