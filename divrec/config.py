@@ -11,41 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from divrec.connections import KafkaConfig, Positive, RedisConfig, Section
 from divrec.errors import ConfigError
 from divrec.events import Action
 
-Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=-1, le=1)]
 HistoryAction = Action | Literal["review"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class KafkaConfig(Section):
-    brokers: str = "127.0.0.1:9092"
-    """Comma-separated ``host:port``."""
-    prefix: str = "divrec."
-    """Begins the names of all topics that are not named otherwise."""
-    partitions: Positive = 8
-    """Partitions of ``events``: fixed within a generation."""
-    replication: Positive = 1
-    idempotent: bool = True
-    """Idempotent producers; off only for the embedded broker, which lacks them."""
-    fetch_wait_ms: Positive = 500
-    """Longest wait of a fetch; the embedded broker does not wake a waiting fetch, so there it is the delay."""
-    session_timeout_s: Annotated[float, Field(ge=6)] = 6.0
-
-
-class RedisConfig(Section):
-    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    timeout_s: Annotated[float, Field(gt=0)] = 5.0
-    profile_ttl_days: Annotated[float, Field(gt=0)] = 365.0
-    """A profile without a new event for this long is forgotten."""
 
 
 class InputTopic(Section):
@@ -167,6 +141,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,
         env_prefix="DIVREC_",
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
@@ -207,7 +182,10 @@ def load_config(path: Path | None = None, overrides: Mapping[str, Any] | None = 
     ``overrides`` has the shape of the file, lies over it and under the environment. Raises ConfigError.
     """
     file, values = read_file(path)
-    return checked(file, _merged(values, overrides or {}))
+    config = checked(file, _merged(values, overrides or {}))
+    config.kafka.check_files()
+    config.redis.check_files()
+    return config
 
 
 def read_file(path: Path | None) -> tuple[Path, dict[str, Any]]:

@@ -6,6 +6,7 @@ DivrecError
 ├── EncoderError      the text model cannot be loaded or used
 ├── StoreError        the profile store holds something that cannot be right
 │   └── StoreUnavailable   … or cannot be reached: wait and try again
+│       └── StoreRefused   … or does not let us in, which waiting may not mend
 ├── SnapshotError     a snapshot is missing, damaged or too old
 └── DeltaError        a model-log record is invalid: refused before anything changes
 """
@@ -40,6 +41,10 @@ class StoreError(DivrecError):
 
 class StoreUnavailable(StoreError):
     """The profile store cannot be reached now."""
+
+
+class StoreRefused(StoreUnavailable):
+    """The profile store answers and does not let us in: a wrong password, or a certificate that is not trusted."""
 
 
 class SnapshotError(DivrecError):

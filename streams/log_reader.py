@@ -9,6 +9,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from divrec.config import Config
 from streams.codec import Message, now_ms
 from streams.header_names import accept_any
+from streams.kafka_clients import client_arguments
 
 accept_any()
 
@@ -21,7 +22,7 @@ SURPLUS_READS = 10
 def make_consumer(config: Config, group: str | None = None) -> AIOKafkaConsumer:
     """A consumer that joins no group; not started. With ``group`` it can be asked what that has committed."""
     return AIOKafkaConsumer(
-        bootstrap_servers=config.kafka.brokers,
+        **client_arguments(config.kafka),
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="none",

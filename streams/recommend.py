@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from divrec.config import Config
-from divrec.errors import EventError, StoreError, StoreUnavailable
+from divrec.errors import ConfigError, EventError, StoreError, StoreRefused, StoreUnavailable
 from divrec.profile import Profile, decode_profile, encode_profile
 from divrec.state.redis import RedisStore
 from divrec.state.store import NOTHING, Advance, Store, Write
@@ -401,15 +401,26 @@ def run(config: Config) -> int:
     return run_worker(config, "recommend", set_up)
 
 
+async def let_in(store: Store) -> None:
+    """Raises ConfigError if the store refuses us; one that is away is waited for by the first batch."""
+    try:
+        await store.load([], [0])
+    except StoreRefused as error:
+        raise ConfigError(str(error)) from None
+    except StoreUnavailable as error:
+        log.warning("%s; batches will wait for it", error)
+
+
 async def set_up(worker: Worker) -> None:
     """Be a caught-up replica, then take part."""
+    store = RedisStore(worker.config.redis, f"{worker.config.kafka.prefix}{worker.config.generation}")
+    worker.closers.append(store.close)
+    await let_in(store)
     await asyncio.to_thread(warm_up, worker.config)
     replica = Replica(worker.config)
     worker.closers.append(replica.stop)
     await replica.start()
     quiet_collector()
-    store = RedisStore(worker.config.redis, f"{worker.config.kafka.prefix}{worker.config.generation}")
-    worker.closers.append(store.close)
     recommend = Recommend(worker, replica, store)
     worker.app.releases.append(recommend.release)
     worker.closers.append(recommend.close)

@@ -14,6 +14,7 @@ from aiokafka.partitioner import murmur2
 
 from divrec.config import Config
 from divrec.errors import ConfigError
+from streams.kafka_clients import client_arguments, refusal, unsaid
 
 COMPACTED_PARTITIONS = 4
 DAY_MS = 86_400_000
@@ -29,6 +30,10 @@ SHOWN_WITHIN_S = 10.0
 
 class BrokerUnavailable(ConfigError):
     """No Kafka broker answers at the configured address."""
+
+
+class BrokerRefused(ConfigError):
+    """A Kafka broker answers and does not let us in: a wrong password, or TLS that does not fit."""
 
 
 Problem = tuple[Literal["wrong", "missing"], str]
@@ -207,15 +212,18 @@ def _kept(days: int) -> dict[str, str]:
 
 @asynccontextmanager
 async def _admin(config: Config) -> AsyncIterator[Any]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka.brokers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(**client_arguments(config.kafka), request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         try:
-            await admin.start()
+            with unsaid():
+                await admin.start()
             if not (await admin.describe_cluster())["brokers"]:  # a node that is still starting
                 raise KafkaConnectionError("no broker is registered")
         except ValueError:
             raise ConfigError(f"kafka.brokers: expected host:port,host:port,…, got {config.kafka.brokers!r}") from None
         except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+            if reason := await refusal(config.kafka):
+                raise BrokerRefused(f"Kafka at {config.kafka.brokers} refuses divrec: {reason}") from None
             raise _unavailable(config, error) from None
         try:
             yield admin
@@ -230,8 +238,8 @@ async def _admin(config: Config) -> AsyncIterator[Any]:
 def _unavailable(config: Config, error: BaseException) -> BrokerUnavailable:
     return BrokerUnavailable(
         f"Kafka: expected a broker at {config.kafka.brokers}, none answers ({type(error).__name__}): start one "
-        f"(`divrec up` has its own), correct kafka.brokers (DIVREC_KAFKA__BROKERS), or let it advertise an address "
-        f"that can be reached from here"
+        f"(`divrec up` has its own), correct kafka.brokers (DIVREC_KAFKA__BROKERS) or kafka.security "
+        f"(now {config.kafka.security}), or let it advertise an address that can be reached from here"
     )
 
 

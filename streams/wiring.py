@@ -7,12 +7,15 @@ from typing import Any
 
 import faust
 from aiokafka import AIOKafkaProducer
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
 from yarl import URL
 
 from divrec.config import Config
+from divrec.connections import KafkaConfig
 from streams.codec import BATCH_BYTES, MAX_RECORD_BYTES
 from streams.header_names import accept_any
+from streams.kafka_clients import client_arguments
 from streams.topics import group_of
 
 accept_any()
@@ -106,6 +109,7 @@ def make_app(config: Config, name: str) -> App:
     app = App(
         group_of(config, name),
         broker=brokers,
+        broker_credentials=_credentials(config.kafka),
         autodiscover=False,
         web_enabled=False,
         topic_disable_leader=True,
@@ -124,10 +128,23 @@ def make_app(config: Config, name: str) -> App:
     return app
 
 
+def _credentials(config: KafkaConfig) -> Credentials | None:
+    """The same for Faust's consumer."""
+    arguments = client_arguments(config)
+    if config.sasl:
+        return SASLCredentials(
+            username=arguments["sasl_plain_username"],
+            password=arguments["sasl_plain_password"],
+            mechanism=arguments["sasl_mechanism"],
+            ssl_context=arguments["ssl_context"],
+        )
+    return SSLCredentials(arguments["ssl_context"]) if config.tls else None
+
+
 def make_producer(config: Config) -> AIOKafkaProducer:
     """A producer whose records are acknowledged by all replicas; not started. Use it with ``codec.send_all``."""
     return AIOKafkaProducer(
-        bootstrap_servers=config.kafka.brokers,
+        **client_arguments(config.kafka),
         acks="all",
         enable_idempotence=config.kafka.idempotent,
         linger_ms=0,  # batches come ready-made

@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import redis.asyncio as redis
+from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from divrec.config import RedisConfig
-from divrec.errors import StoreUnavailable
+from divrec.connections import RedisConfig, tls_fault
+from divrec.errors import ConfigError, StoreRefused, StoreUnavailable
 from divrec.state.store import NOTHING, Advance, Loaded, Saved, Write
 
 T = TypeVar("T")
@@ -109,12 +109,23 @@ async def server_facts(config: RedisConfig) -> dict[str, Any]:
 
 
 def _client(config: RedisConfig) -> redis.Redis:
-    return redis.Redis.from_url(
-        config.url.get_secret_value(),
-        socket_timeout=config.timeout_s,
-        socket_connect_timeout=config.timeout_s,
-        max_connections=16,
-    )
+    address, password = config.address().get_secret_value(), config.secret()
+    arguments: dict[str, Any] = {}
+    if password is not None:
+        arguments["password"] = password.get_secret_value()
+    if address.startswith("rediss:"):
+        files = {"ssl_ca_certs": config.ca_file, "ssl_certfile": config.cert_file, "ssl_keyfile": config.key_file}
+        arguments |= {name: str(file) for name, file in files.items() if file is not None}
+    try:
+        return redis.Redis.from_url(
+            address,
+            socket_timeout=config.timeout_s,
+            socket_connect_timeout=config.timeout_s,
+            max_connections=16,
+            **arguments,
+        )
+    except ValueError:  # what it says may quote the address
+        raise ConfigError("redis.url: expected redis://host:port/0 or rediss://host:port/0, got another form") from None
 
 
 async def _reached(answer: Awaitable[T]) -> T:
@@ -122,7 +133,14 @@ async def _reached(answer: Awaitable[T]) -> T:
         return await answer
     except NoScriptError:
         raise
+    except (AuthenticationError, NoPermissionError) as error:
+        raise StoreRefused(
+            f"Redis refuses divrec ({_said(error)}): correct redis.password (DIVREC_REDIS__PASSWORD) or its file, "
+            "or user and password in redis.url"
+        ) from None
     except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        if fault := tls_fault(error):
+            raise StoreRefused(f"Redis cannot be reached with these settings: {fault}") from None
         raise StoreUnavailable(
             f"Redis: expected an answer, got {type(error).__name__}: start it, or correct redis.url (DIVREC_REDIS__URL)"
         ) from error
