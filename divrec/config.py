@@ -65,8 +65,8 @@ class ProfileConfig(Section):
     history: Positive = 100
     """Interactions kept per user, the latest."""
     consumed: Positive = 16_384
-    """Fingerprints of consumed items per user; beyond it fingerprints get coarser, so that some unseen items are
-    hidden, never the other way round."""
+    """Consumed items per user that are kept exactly; with more of them some unseen items are hidden, never the other
+    way round."""
     event_ids: Positive = 256
     """Recent event ids kept per user, against repeats."""
     keywords: Positive = 64

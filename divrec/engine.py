@@ -264,6 +264,7 @@ class Engine:
             rejected_feedback.array(np.float32),
             rejected.starts(),
             np.frombuffer(b"".join(consumed), np.dtype("<u4")),
+            np.array([ask.profile.consumed.filtered for ask in asks], np.bool_),
             np.array([ask.profile.consumed.shift for ask in asks], np.int32),
             starts,
             excluded.array(np.int32),

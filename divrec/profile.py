@@ -1,56 +1,15 @@
 """One user's bounded state, as the store keeps it (MessagePack)."""
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 from msgspec import Struct, field
 
+from divrec.consumed import Consumed
 from divrec.errors import StoreError
 from divrec.interest.keywords import Keywords
-from divrec.items import fingerprint, hash64
+from divrec.items import hash64
 
 REJECTED = 20
 """Rejections kept."""
-
-
-class Consumed(Struct, array_like=True):
-    """Fingerprints of consumed items: no item of it is ever missed.
-
-    Sorted 32-bit fingerprints without their lowest ``shift`` bits. When there are too many, another bit goes from
-    all of them: the set shrinks to its bound and may from then on hold items that were not consumed.
-    """
-
-    packed: bytes = b""
-    shift: int = 0
-
-    def array(self) -> npt.NDArray[np.uint32]:
-        return np.frombuffer(self.packed, "<u4")
-
-    def __contains__(self, item_id: str) -> bool:
-        return self.has(fingerprint(item_id))
-
-    def has(self, print32: int) -> bool:
-        prints = self.array()
-        wanted = print32 >> self.shift
-        at = int(np.searchsorted(prints, wanted))
-        return at < len(prints) and int(prints[at]) == wanted
-
-    def added(self, item_id: str, bound: int) -> "Consumed":
-        """This set and ``item_id``, with at most ``bound`` fingerprints."""
-        prints = self.array()
-        shift = self.shift
-        wanted = np.uint32(fingerprint(item_id) >> shift)
-        at = int(np.searchsorted(prints, wanted))
-        if at < len(prints) and prints[at] == wanted:
-            return self
-        data = self.packed[: 4 * at] + int(wanted).to_bytes(4, "little") + self.packed[4 * at :]
-        if len(data) > 4 * bound:
-            coarser = np.frombuffer(data, "<u4")
-            while len(coarser) > bound:
-                coarser = np.unique(coarser >> np.uint32(1))
-                shift += 1
-            data = coarser.astype("<u4").tobytes()
-        return Consumed(data, shift)
 
 
 class Profile(Struct):

@@ -41,6 +41,7 @@ class Asks(NamedTuple):
     rejected_feedback: Floats
     rejected_starts: Ids
     consumed: npt.NDArray[np.uint32]
+    filtered: npt.NDArray[np.bool_]
     shifts: Ids
     consumed_starts: Ids
     excluded: Ids
@@ -102,19 +103,20 @@ def make_slates(
         rejected = asks.rejected[asks.rejected_starts[n] : asks.rejected_starts[n + 1]]
         rejected_feedback = asks.rejected_feedback[asks.rejected_starts[n] : asks.rejected_starts[n + 1]]
         consumed = asks.consumed[asks.consumed_starts[n] : asks.consumed_starts[n + 1]]
+        filtered, shift = asks.filtered[n], asks.shifts[n]
         excluded = asks.excluded[asks.excluded_starts[n] : asks.excluded_starts[n + 1]]
         review = asks.reviews[n]
 
         interest = interest_vector(catalog.vectors, history, feedback, rejected, rejected_feedback, review)
         count = retrieve(space, history, feedback, interest, asks.now[n], fresh_ms, model, catalog)
         rows = space.rows[:count]
-        may = allowed(rows, catalog.hidden, fingerprints, consumed, asks.shifts[n], excluded)
+        may = allowed(rows, catalog.hidden, fingerprints, consumed, filtered, shift, excluded)
         parts, relevance = blend(space.signals[:count], may, weights)
         pool = top(relevance, max(pool_size, asks.k[n]))
         pool_rows = rows[pool]
         vectors = catalog.vectors[pool_rows]
         chosen = pick(relevance[pool], vectors, asks.k[n], asks.diversity[n])
-        may = allowed(pool_rows[chosen], catalog.hidden, fingerprints, consumed, asks.shifts[n], excluded)
+        may = allowed(pool_rows[chosen], catalog.hidden, fingerprints, consumed, filtered, shift, excluded)
         chosen = chosen[may]
 
         slates.sizes[n] = len(chosen)

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from divrec.consumed import Consumed
 from divrec.items import fingerprint
-from divrec.profile import Consumed
 from divrec.rules.filter import allowed
 
 ITEMS = [f"item {n}" for n in range(40)]
@@ -21,13 +21,15 @@ def test_allowed(hidden: set[int], seen: set[int], excluded: set[int], rows: lis
         consumed = consumed.added(ITEMS[item], bound)
     flags = np.zeros(40, np.bool_)
     flags[list(hidden)] = True
+    others = np.array(sorted(excluded), np.int32)
     found = allowed(
-        np.array(rows, np.int32), flags, PRINTS, consumed.array(), consumed.shift, np.array(sorted(excluded), np.int32)
+        np.array(rows, np.int32), flags, PRINTS, consumed.words(), consumed.filtered, consumed.shift, others
     )
     taken = {item for item in range(40) if ITEMS[item] in consumed}
     assert found.tolist() == [row not in hidden | taken | excluded for row in rows]
     assert seen <= taken
-    if consumed.shift == 0:
+    assert consumed.filtered == (len(seen) > bound)
+    if not consumed.filtered:
         assert seen == taken
 
 
@@ -36,5 +38,5 @@ def test_the_coarsest_set_holds_everything() -> None:
     consumed = Consumed(bytes(4), 32)
     rows = np.arange(40, dtype=np.int32)
     none = np.zeros(0, np.int32)
-    assert not allowed(rows, np.zeros(40, np.bool_), PRINTS, consumed.array(), 32, none).any()
+    assert not allowed(rows, np.zeros(40, np.bool_), PRINTS, consumed.words(), False, 32, none).any()
     assert all(item in consumed for item in ITEMS)
