@@ -41,10 +41,10 @@ from divrec.events import Click, Item, ItemVector, pack_vector
 from divrec.profile import Profile
 from divrec.warm_up import warm_up
 from streams.codec import Record, encode, now_ms, send_all
-from streams.log_reader import make_consumer, partitions_of
-from streams.ready import is_ready
+from streams.health.ready import is_ready
+from streams.kafka.log_reader import make_consumer, partitions_of
+from streams.kafka.wiring import make_producer
 from streams.topics import Topics, create_topics, partition_of
-from streams.wiring import make_producer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.servers import EmbeddedBroker, KafkaServer, ValkeyServer, config_for
@@ -54,7 +54,7 @@ import asyncio, json, sys
 import faust
 from aiokafka import AIOKafkaProducer
 from divrec.config import Config
-from streams.ready import mark_ready
+from streams.health.ready import mark_ready
 from streams.topics import Topics
 import os
 

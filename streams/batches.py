@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 from divrec.errors import DivrecError
 from streams.codec import Message, now_ms
+from streams.kafka.wiring import App
 from streams.leaving import EXIT_CRASHED, leave
-from streams.wiring import App
 
 log = logging.getLogger(__name__)
 

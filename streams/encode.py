@@ -22,7 +22,6 @@ from divrec.text.cache import CachedEncoder
 from divrec.text.content import item_text, review_text
 from divrec.text.encoder import load_encoder
 from divrec.text.segment import terms
-from streams.backlog import Backlog, Vector, Work
 from streams.batches import Acks, fail, intake
 from streams.codec import (
     MAX_ID_CHARS,
@@ -36,11 +35,12 @@ from streams.codec import (
     send_all,
     value_of,
 )
-from streams.gauges import of_consumer, of_encoder
+from streams.encoding.backlog import Backlog, Vector, Work
+from streams.encoding.ledger import vector_record
+from streams.encoding.reencode import Reencoding
+from streams.health.gauges import of_consumer, of_encoder
+from streams.health.metrics import Metrics
 from streams.leaving import leave
-from streams.ledger import vector_record
-from streams.metrics import Metrics
-from streams.reencode import Reencoding
 from streams.topics import Topics, partition_of
 from streams.worker import Worker, run_worker
 

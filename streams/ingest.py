@@ -27,7 +27,7 @@ from streams.codec import (
     send_all,
     value_of,
 )
-from streams.gauges import of_consumer
+from streams.health.gauges import of_consumer
 from streams.topics import Topics, partition_of
 from streams.worker import Worker, run_worker
 

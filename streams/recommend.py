@@ -29,8 +29,8 @@ from streams.batches import Acks, fail, intake
 from streams.codec import Message, Record, dead_letter, decode_event, event_id, event_time, send_all, value_of
 from streams.collector import quiet_collector
 from streams.computation import STAGE, Arrived, Computation, Outcome
-from streams.gauges import of_consumer, of_profiles, of_replica
-from streams.log_reader import begin_of, holds, read_range
+from streams.health.gauges import of_consumer, of_profiles, of_replica
+from streams.kafka.log_reader import begin_of, holds, read_range
 from streams.replica import Replica
 from streams.topics import Topics, partition_of
 from streams.worker import Worker, run_worker

@@ -19,7 +19,7 @@ from divrec.events import Item, ItemVector
 from divrec.model import ModelState
 from divrec.state.snapshot import latest_snapshot, write_snapshot
 from streams.codec import Message, decode_item, decode_vector_record
-from streams.log_reader import ends_of, make_consumer, partitions_of, polled
+from streams.kafka.log_reader import ends_of, make_consumer, partitions_of, polled
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)

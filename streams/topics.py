@@ -14,7 +14,7 @@ from aiokafka.partitioner import murmur2
 
 from divrec.config import Config
 from divrec.errors import ConfigError
-from streams.kafka_clients import client_arguments, refusal, unsaid
+from streams.kafka.clients import client_arguments, refusal, unsaid
 
 COMPACTED_PARTITIONS = 4
 DAY_MS = 86_400_000

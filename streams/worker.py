@@ -15,8 +15,12 @@ from aiokafka.errors import KafkaError
 
 from divrec.config import Config
 from divrec.errors import ConfigError, DivrecError, EncoderError, SnapshotError
-from streams.gauges import of_worker
-from streams.health import Health, serving
+from streams.health.gauges import of_worker
+from streams.health.http import Health, serving
+from streams.health.logs import start_logging
+from streams.health.metrics import Metrics
+from streams.health.ready import clear_ready, mark_ready
+from streams.kafka.wiring import App, make_app, make_producer
 from streams.leaving import (
     EXIT_CONFIG,
     EXIT_CRASHED,
@@ -27,11 +31,7 @@ from streams.leaving import (
     last_steps,
     leave,
 )
-from streams.logs import start_logging
-from streams.metrics import Metrics
-from streams.ready import clear_ready, mark_ready
 from streams.topics import BrokerUnavailable, check_topics
-from streams.wiring import App, make_app, make_producer
 
 log = logging.getLogger(__name__)
 

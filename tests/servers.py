@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Protocol
 import redis
 
 from divrec.config import Config, KafkaConfig
-from streams.child import Child
-from streams.embedded import LOOPBACK, broker_command, free_ports, listens, valkey_answers, valkey_command
+from streams.local.child import Child
+from streams.local.servers import LOOPBACK, broker_command, free_ports, listens, valkey_answers, valkey_command
 from streams.topics import wait_for_broker
 
 KAFKA = Path(__file__).parents[1] / "deploy" / "kafka"

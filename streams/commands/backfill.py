@@ -95,7 +95,7 @@ def _history(
     from divrec.data.log import open_log
     from divrec.data.mapping import parse_map
     from divrec.errors import ConfigError
-    from streams.dump import EventsDump, is_dump
+    from streams.client.dump import EventsDump, is_dump
     from streams.topics import partition_of
 
     partitions = settings.kafka.partitions

@@ -8,14 +8,14 @@ import typer
 from streams.commands.options import AsJson, ConfigFile, configured, put
 
 if TYPE_CHECKING:
-    from streams.doctor import Finding
+    from streams.health.doctor import Finding
 
 
 def doctor(ctx: typer.Context, as_json: AsJson = False, config: ConfigFile = None) -> None:
     """Look at broker, topics, Redis, text model, disk, versions and positions. Status 1 if there is a problem."""
     import asyncio
 
-    from streams.doctor import examine
+    from streams.health.doctor import examine
 
     settings = configured(ctx, config)
     show = None if as_json else _shower()

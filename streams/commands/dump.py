@@ -25,8 +25,8 @@ def dump(
     from rich.progress import Progress, TextColumn
 
     from divrec.errors import ConfigError
-    from streams.dump import dumped
-    from streams.reading import read_topic
+    from streams.client.dump import dumped
+    from streams.kafka.reading import read_topic
     from streams.topics import Topics
 
     settings = configured(ctx, config)

@@ -21,7 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def configured(ctx: typer.Context, file: Path | None, overrides: Mapping[str, Any] | None = None) -> "Config":
     """The configuration that ``--config`` names, before or after the command. Raises ConfigError."""
     from divrec.config import load_config
-    from streams.logs import start_logging
+    from streams.health.logs import start_logging
 
     start_logging("WARNING")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it cannot do, the command says itself

@@ -47,7 +47,7 @@ def produce(
     Lines are checked as the worker would; a bad one is reported and not sent, and the status is then 1.
     """
     from divrec.errors import EventError
-    from streams.sending import Inputs, Sender
+    from streams.kafka.sending import Inputs, Sender
 
     settings = configured(ctx, config)
     given = {"user_id": user, "item_id": item, "action": action, "rating": rating, "title": title, "text": text}

@@ -29,7 +29,7 @@ def recommend(
 
     from divrec.errors import ConfigError
     from divrec.events import Request
-    from streams.asking import NoAnswer, ask
+    from streams.client.asking import NoAnswer, ask
     from streams.codec import encode
 
     settings = configured(ctx, config)
@@ -66,7 +66,7 @@ def _show(settings: "Config", slate: "Recommendation") -> None:
 
     from rich.console import Console
 
-    from streams.wording import read_titles, slate_table
+    from streams.client.wording import read_titles, slate_table
 
     if not slate.items:
         typer.echo(f"an empty list for {slate.user_id}: nothing may be recommended")

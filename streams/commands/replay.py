@@ -10,7 +10,7 @@ from streams.commands.options import AsJson, ConfigFile, configured, put
 
 if TYPE_CHECKING:
     from divrec.config import Config
-    from streams.reading import Start
+    from streams.kafka.reading import Start
 
 
 def replay(
@@ -60,7 +60,7 @@ def replay(
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    import streams.replay
+    import streams.client.replay
     from divrec.data.log import open_log
     from divrec.data.mapping import parse_map
     from divrec.errors import ConfigError
@@ -103,7 +103,7 @@ def replay(
                 sending.start()
             sending.update(send, completed=events, total=_least(log.events_read, limit))
 
-        counts = streams.replay.replay(settings, log, speed=times, limit=limit, slates=slates, sent=sent)
+        counts = streams.client.replay.replay(settings, log, speed=times, limit=limit, slates=slates, sent=sent)
     bad = log.rejected
     if as_json:
         put(msgspec.json.encode({"sent": counts, "rejected": bad, "rejects": str(side) if bad else None}))
@@ -134,7 +134,7 @@ def _from_topic(
     from rich.progress import Progress, TextColumn
 
     from divrec.data.mapping import parse_map
-    from streams.replay import replay_topic
+    from streams.client.replay import replay_topic
 
     start = _start(begin)
     mapped = parse_map(columns) if columns else None
@@ -162,7 +162,7 @@ def _from_topic(
 def _start(text: str) -> "Start":
     from divrec.data.values import read_time
     from divrec.errors import ConfigError
-    from streams.reading import Since
+    from streams.kafka.reading import Since
 
     if text == "start":
         return "start"

@@ -52,7 +52,7 @@ def tail(
 async def _follow(
     settings: "Config", topic: TopicName, begin: Begin, limit: int | None, show: "Callable[[Message], None]"
 ) -> None:
-    from streams.reading import reading
+    from streams.kafka.reading import reading
     from streams.topics import Topics
 
     name = getattr(Topics(settings), topic.name)
@@ -118,8 +118,8 @@ def _slates(settings: "Config", output: Callable[[str], None]) -> "Callable[[Mes
 
     from rich.markup import escape
 
+    from streams.client.wording import in_words, read_titles
     from streams.codec import decode_recommendation
-    from streams.wording import in_words, read_titles
 
     titles = asyncio.run(read_titles(settings))
 

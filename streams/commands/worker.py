@@ -52,8 +52,8 @@ def up(
 
     from divrec.config import load_config
     from divrec.errors import ConfigError
-    from streams.local import LocalStack
-    from streams.logs import start_logging
+    from streams.health.logs import start_logging
+    from streams.local.stack import LocalStack
 
     names = [part.strip() for part in workers.split(",") if part.strip()]
     if unknown := sorted(set(names) - set(WorkerName)):

@@ -12,8 +12,8 @@ from divrec.events import Click, Event, Recommendation
 from streams.codec import Message, Record, decode_recommendation, now_ms, send_all
 from streams.demo.excerpt import Excerpt
 from streams.demo.measure import Measures
-from streams.reading import Reader
-from streams.sending import Inputs
+from streams.kafka.reading import Reader
+from streams.kafka.sending import Inputs
 
 IN_FLIGHT = 256
 """Clicks that may be without their recommendation."""

@@ -22,11 +22,11 @@ from streams.demo.drive import Drive, Stalled, answer
 from streams.demo.excerpt import RATING_MIN, Excerpt, latest
 from streams.demo.measure import Measures
 from streams.demo.screen import Screen
-from streams.local import LocalStack
-from streams.reading import Reader, reading
-from streams.sending import Inputs
+from streams.kafka.reading import Reader, reading
+from streams.kafka.sending import Inputs
+from streams.kafka.wiring import make_producer
+from streams.local.stack import LocalStack
 from streams.topics import Topics
-from streams.wiring import make_producer
 
 LATEST = 9_000
 """Events of the log that are replayed. BERT reads the films that they mention in a quarter of a minute; before them

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from divrec.events import Recommendation
+from streams.client.wording import Titles, in_words, slate_table
 from streams.demo.excerpt import GOOD
 from streams.demo.measure import SLATE, Measures
-from streams.wording import Titles, in_words, slate_table
 
 PLAIN_EVERY_S = 3.0
 FIGURES_EVERY_S = 0.25

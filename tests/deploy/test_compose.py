@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -117,18 +118,21 @@ def test_commands_exist(name: str) -> None:
 
 
 @each_of_ours
-def test_the_configuration_is_accepted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_is_accepted(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     service = OURS[name]
     file = service["environment"]["DIVREC_CONFIG"]
     assert file == service["configs"][0]["target"]
     for key, value in (environment(STAGES, service["build"]["target"]) | service["environment"]).items():
-        monkeypatch.setenv(key, str(value))
+        monkeypatch.setenv(key, str(value).replace("/run/secrets", str(tmp_path)))
+    for secret in service.get("secrets", []):
+        (tmp_path / secret).write_text("0123456789abcdef\n")
     monkeypatch.setenv("DIVREC_CONFIG", str(ROOT / FILE["configs"]["divrec"]["file"]))
     config = load_config()
     Topics(config)
     assert config.kafka.brokers == broker_address()
     assert "@" not in config.redis.url.get_secret_value()
     assert "//redis:6379/" in config.redis.url.get_secret_value()
+    assert name == "topics" or config.redis.secret() is not None
     mounted = {volume.split(":")[1] for volume in service.get("volumes", [])}
     assert name == "topics" or mounted == {str(config.worker.state_dir), str(config.encoder.cache_dir)}
 

@@ -88,7 +88,7 @@ class Absent:
         if name.partition(".")[0] in {names}:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
-import streams.cli, streams.doctor, streams.dump, streams.ingest, streams.recommend, streams.replay
+import streams.cli, streams.health.doctor, streams.client.dump, streams.ingest, streams.recommend, streams.client.replay
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

@@ -18,8 +18,8 @@ import pytest
 import redis
 
 from divrec.config import Config, EncoderConfig, KafkaConfig
-from streams.child import Child
-from streams.embedded import free_ports, get_binary_path, listens
+from streams.local.child import Child
+from streams.local.servers import free_ports, get_binary_path, listens
 from streams.topics import check_topics, create_topics, wait_for_broker
 from tests.deploy.files import ROOT, compose, dockerfile, environment
 from tests.servers import KAFKA, EmbeddedBroker

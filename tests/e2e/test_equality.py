@@ -19,7 +19,7 @@ from divrec.state.profile_file import ProfileFile
 from divrec.state.snapshot import latest_snapshot
 from divrec.state.store import NOTHING
 from streams.codec import Message, encode
-from streams.reading import read_topic
+from streams.kafka.reading import read_topic
 from streams.replica import snapshot_directory
 from streams.topics import Topics, partition_of
 from tests.e2e.checks import replica_of, stored_profiles

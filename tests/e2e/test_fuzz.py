@@ -31,8 +31,8 @@ from streams.codec import (
     send_all,
 )
 from streams.ingest import Ingest
+from streams.kafka.log_reader import make_consumer, partitions_of, polled
 from streams.leaving import EXIT_OK
-from streams.log_reader import make_consumer, partitions_of, polled
 from streams.topics import Topics
 from tests.e2e.checks import stored_profiles
 from tests.e2e.mutations import Mutations

@@ -18,7 +18,7 @@ from divrec.config import Config, FeedbackConfig, load_config
 from divrec.data.decode import decode_event, decoder
 from divrec.events import Click, Event, Item, Recommendation
 from streams.codec import Record
-from streams.ready import is_ready
+from streams.health.ready import is_ready
 from streams.topics import Topics
 from tests.e2e.checks import read_all
 from tests.streams.running import read, send

@@ -15,10 +15,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from divrec.config import Config
 from streams.codec import Message, Record, send_all
-from streams.log_reader import make_consumer, partitions_of, polled
-from streams.ready import is_ready
+from streams.health.ready import is_ready
+from streams.kafka.log_reader import make_consumer, partitions_of, polled
+from streams.kafka.wiring import make_producer
 from streams.topics import create_topics
-from streams.wiring import make_producer
 
 RUN = "import json, sys; from divrec.config import Config; from {module} import run; "
 RUN += "sys.exit(run(Config(**json.loads(sys.argv[1]))))"

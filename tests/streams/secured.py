@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.child import Child
-from streams.embedded import LOOPBACK, free_ports
+from streams.local.child import Child
+from streams.local.servers import LOOPBACK, free_ports
 from tests.servers import KAFKA, KafkaServer
 
 USER, PASSWORD = "divrec", "open-sesame-4711"

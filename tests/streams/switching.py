@@ -53,12 +53,12 @@ class HashModel:
 
 def encode(values: str, pause: float) -> None:
     import streams.encode
-    import streams.reencode
+    import streams.encoding.reencode
 
     def load(config: EncoderConfig) -> HashModel:
         return HashModel(config.model, pause)
 
-    streams.reencode.RETIRE_AFTER_S = RETIRE_AFTER_S
+    streams.encoding.reencode.RETIRE_AFTER_S = RETIRE_AFTER_S
     if pause >= 0:  # else the real one
         streams.encode.load_encoder = load
     streams.encode.run(Config(**json.loads(values)))

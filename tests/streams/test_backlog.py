@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from divrec.errors import EncoderError
-from streams.backlog import CHUNK_CHARACTERS, CHUNK_TEXTS, Backlog, Vector, Work
 from streams.codec import Message, Record
+from streams.encoding.backlog import CHUNK_CHARACTERS, CHUNK_TEXTS, Backlog, Vector, Work
 
 
 class Letters:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from divrec.config import Config
 from streams.batches import Acks
 from streams.codec import Record, now_ms
-from streams.embedded import free_ports
 from streams.leaving import EXIT_CONFIG, EXIT_CRASHED, EXIT_OK, EXIT_UNDRAINED
+from streams.local.servers import free_ports
 from streams.topics import Topics
 from tests.servers import Broker, EmbeddedBroker
 from tests.streams.running import prepared, read, send, worker

@@ -17,9 +17,9 @@ from divrec.data.log import open_log
 from divrec.data.naming import named
 from divrec.events import Click, Reason, Recommendation, SlateItem, Trigger
 from streams.cli import app
+from streams.client.replay import replay
 from streams.codec import REPLAY, Record, dead_letter, encode
-from streams.embedded import LOOPBACK
-from streams.replay import replay
+from streams.local.servers import LOOPBACK
 from streams.topics import Topics
 from tests.streams.running import body, headers, prepared, read, send
 

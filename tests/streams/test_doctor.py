@@ -16,8 +16,8 @@ from divrec.config import Config
 from divrec.events import Click
 from streams.cli import app
 from streams.codec import Record, encode
-from streams.doctor import Finding, examine
-from streams.embedded import LOOPBACK, free_ports
+from streams.health.doctor import Finding, examine
+from streams.local.servers import LOOPBACK, free_ports
 from streams.replica import snapshot_directory
 from streams.topics import Topics, partition_of
 from tests.servers import Broker, EmbeddedBroker, ValkeyServer, config_for
@@ -153,7 +153,7 @@ def test_the_command_ends_with_1_on_a_problem(
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys; from divrec.config import EncoderConfig; from streams.doctor import text_model\n"
+    code = "import sys; from divrec.config import EncoderConfig; from streams.health.doctor import text_model\n"
     code += "text_model(EncoderConfig()); print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from divrec.config import Config
 from divrec.errors import ConfigError
 from divrec.events import Click, Item, Request, Review
+from streams.client.dump import Line, dumped, in_arrival_order, is_dump, message_of, read_dump
 from streams.codec import REPLAY, Message, Record, encode
-from streams.dump import Line, dumped, in_arrival_order, is_dump, message_of, read_dump
 from streams.topics import Topics
 from tests.streams.running import body, headers, prepared, read, send
 from tests.streams.test_cli import divrec, write

@@ -9,7 +9,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from divrec.config import Config
 from streams.codec import Record
-from streams.header_names import _PartitionRecords, _Records
+from streams.kafka.header_names import _PartitionRecords, _Records
 from streams.topics import Topics
 from tests.streams.running import prepared, producing, read, send, worker
 

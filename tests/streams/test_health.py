@@ -16,9 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from divrec.config import Config
 from divrec.events import Click, Item, Review
 from streams.codec import ARRIVED, Record, encode
-from streams.embedded import LOOPBACK, free_ports
-from streams.logs import JsonLines, Reserved, no_quotes
-from streams.metrics import DEFINITIONS, PREFIX, REASONS, Metrics
+from streams.health.logs import JsonLines, Reserved, no_quotes
+from streams.health.metrics import DEFINITIONS, PREFIX, REASONS, Metrics
+from streams.local.servers import LOOPBACK, free_ports
 from streams.topics import Topics
 from tests.servers import Broker, ValkeyServer, config_for
 from tests.streams.running import Worker, headers, prepared, read, send, worker
@@ -162,7 +162,7 @@ def test_a_blocked_event_loop_does_not_answer(embedded_broker: Broker, valkey: V
 
 
 def test_following_that_stalls_is_not_live() -> None:
-    from streams.health import STALLED_S, Health
+    from streams.health.http import STALLED_S, Health
 
     health = Health()
     health.turns["following"] = time.monotonic

@@ -13,19 +13,19 @@ from pathlib import Path
 import pytest
 import redis
 
-import streams.child
-import streams.local
+import streams.local.child
+import streams.local.stack
 from divrec.errors import ConfigError
-from streams.child import Child, StackError
-from streams.embedded import valkey_answers
-from streams.local import LocalStack, find_stack
+from streams.local.child import Child, StackError
+from streams.local.servers import valkey_answers
+from streams.local.stack import LocalStack, find_stack
 from streams.topics import check_topics
 
 WORKER = """
 import os, signal, sys, time
 from pathlib import Path
 from divrec.config import load_config
-from streams.ready import mark_ready
+from streams.health.ready import mark_ready
 
 name, config = sys.argv[1], load_config(Path(sys.argv[2]))
 print("hello from", name)
@@ -115,7 +115,7 @@ def test_settings_reach_the_workers_and_a_new_start_begins_anew(tmp_path: Path) 
 
 
 def test_a_worker_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams.local, "WORKERS_STOP_S", 0.5)
+    monkeypatch.setattr(streams.local.stack, "WORKERS_STOP_S", 0.5)
     with dummies(tmp_path, "stubborn") as stack:
         pid = stack.info().processes["stubborn"].pid
     assert not alive(pid)
@@ -125,7 +125,7 @@ def test_a_worker_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: py
 def test_a_worker_that_cannot_start_ends_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker: str, told: str
 ) -> None:
-    monkeypatch.setattr(streams.child, "BACK_OFF_S", 0.01)
+    monkeypatch.setattr(streams.local.child, "BACK_OFF_S", 0.01)
     with pytest.raises(StackError, match=f"(?s){worker} ended with status .*{told}.*hello from {worker}"):
         dummies(tmp_path, worker).start()
     assert find_stack(tmp_path) is None
@@ -166,14 +166,24 @@ def test_a_directory_has_one_stack_and_nothing_foreign(tmp_path: Path) -> None:
         LocalStack(tmp_path / "foreign", ()).start()
 
 
-def test_an_address_in_the_environment_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIVREC_KAFKA__BROKERS", "elsewhere:9092")
-    with pytest.raises(ConfigError, match=r"DIVREC_KAFKA__BROKERS.*unset it"):
+def test_passwords_and_tls_of_other_servers_stay_out_of_the_stack(tmp_path: Path) -> None:
+    settings = {
+        "kafka": {"security": "sasl_tls", "sasl_mechanism": "PLAIN", "username": "u", "password_file": "/none"},
+        "redis": {"url_file": "/none", "ca_file": "/none"},
+    }
+    with LocalStack(tmp_path / "mine", (), settings=settings) as stack:
+        assert stack.config.kafka.security == "plaintext" and stack.config.redis.url_file is None
+
+
+@pytest.mark.parametrize("name", ["DIVREC_KAFKA__BROKERS", "DIVREC_REDIS__URL_FILE"])
+def test_an_address_in_the_environment_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "elsewhere:9092")
+    with pytest.raises(ConfigError, match=rf"{name}.*unset it"):
         LocalStack(tmp_path, ()).start()
 
 
 def test_logs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams.child, "LOG_BYTES", 1_000)
+    monkeypatch.setattr(streams.local.child, "LOG_BYTES", 1_000)
     log = tmp_path / "chatty.log"
     child = Child(
         "chatty", [sys.executable, "-uc", "while input: print('x' * 99); __import__('time').sleep(.001)"], log

@@ -25,7 +25,7 @@ from divrec.state.memory import MemoryStore
 from divrec.state.store import NOTHING
 from streams import recommend as module
 from streams.codec import Message, Record, decode_recommendation, encode
-from streams.metrics import Metrics
+from streams.health.metrics import Metrics
 from streams.recommend import Recommend
 from streams.topics import Topics, partition_of
 

@@ -14,8 +14,8 @@ from divrec.config import Config, load_config
 from divrec.errors import StoreRefused, StoreUnavailable
 from divrec.state.redis import RedisStore
 from streams.cli import app
-from streams.embedded import LOOPBACK, free_ports
 from streams.leaving import EXIT_CONFIG, EXIT_OK
+from streams.local.servers import LOOPBACK, free_ports
 from tests.servers import Broker, ValkeyServer
 from tests.streams.running import Worker
 from tests.streams.secured import PASSWORD, USER, Certificates, SecuredKafka, tls_before

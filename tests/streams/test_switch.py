@@ -16,11 +16,11 @@ from msgspec import Struct, json
 from divrec.config import Config
 from divrec.events import Click, Item, ItemVector, ModelReady, unpack_vector
 from divrec.text.content import item_text
-from streams.backlog import Backlog
 from streams.codec import Message, Record, decode_item, decode_vector_record, encode, now_ms, send_all
-from streams.ledger import vector_record
-from streams.log_reader import Followed
-from streams.reencode import Reencoding
+from streams.encoding.backlog import Backlog
+from streams.encoding.ledger import vector_record
+from streams.encoding.reencode import Reencoding
+from streams.kafka.log_reader import Followed
 from streams.replica import Replica, read_replica
 from streams.topics import COMPACTED_PARTITIONS, Topics, partition_of
 from tests.servers import EmbeddedBroker, ValkeyServer, config_for

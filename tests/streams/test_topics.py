@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from divrec.config import Config, InputTopic, KafkaConfig, TopicsConfig
 from divrec.errors import ConfigError
-from streams.embedded import LOOPBACK, free_ports
+from streams.local.servers import LOOPBACK, free_ports
 from streams.topics import BrokerUnavailable, Topics, check_topics, create_topics, partition_of, topic_specs
 from tests.servers import Broker, KafkaServer, ValkeyServer, config_for
 

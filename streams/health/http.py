@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 
 from divrec.config import WorkerConfig
 from divrec.errors import ConfigError, DivrecError
-from streams.metrics import Metrics
+from streams.health.metrics import Metrics
 
 STALLED_S = 30.0
 """Following the model log takes a turn at least once a second, whether there is anything to follow or not."""

@@ -14,8 +14,8 @@ from yarl import URL
 from divrec.config import Config
 from divrec.connections import KafkaConfig
 from streams.codec import BATCH_BYTES, MAX_RECORD_BYTES
-from streams.header_names import accept_any
-from streams.kafka_clients import client_arguments
+from streams.kafka.clients import client_arguments
+from streams.kafka.header_names import accept_any
 from streams.topics import group_of
 
 accept_any()

@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from divrec.config import Config
 from divrec.state.redis import RedisStore
 from divrec.state.store import NOTHING
-from streams.log_reader import holds, make_consumer, partitions_of
+from streams.kafka.log_reader import holds, make_consumer, partitions_of
 from streams.topics import Topics, group_of
 
 

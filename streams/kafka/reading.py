@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from divrec.config import Config
 from divrec.errors import ConfigError
 from streams.codec import Message
-from streams.log_reader import make_consumer, partitions_of, polled
+from streams.kafka.log_reader import make_consumer, partitions_of, polled
 
 SURPLUS_READS = 50
 """Reads past what a broker told as the end: the embedded one tells an end that is too low."""

@@ -24,10 +24,11 @@ from typing import Any, Self
 import msgspec
 
 from divrec.config import Config, load_config
+from divrec.connections import SECRECY
 from divrec.errors import ConfigError
-from streams.child import Child, KeptChild, StackError, stop_all
-from streams.embedded import LOOPBACK, broker_command, free_ports, listens, valkey_answers, valkey_command
-from streams.ready import is_ready
+from streams.health.ready import is_ready
+from streams.local.child import Child, KeptChild, StackError, stop_all
+from streams.local.servers import LOOPBACK, broker_command, free_ports, listens, valkey_answers, valkey_command
 from streams.topics import create_topics
 
 WORKERS = ("ingest", "encode", "recommend")
@@ -76,8 +77,8 @@ class LocalStack:
 
     ``settings`` has the shape of ``divrec.toml`` and goes into the workers' configuration, below what the stack itself
     sets. ``command`` gives the command of a worker from its name and the path of the configuration; a worker says that
-    it is ready through :mod:`streams.ready`. A worker or Valkey that dies is started again. The end of the broker, and
-    children that keep dying, end the stack: :meth:`wait` and :meth:`check` then raise StackError.
+    it is ready through :mod:`streams.health.ready`. A worker or Valkey that dies is started again. The end of the
+    broker, and children that keep dying, end the stack: :meth:`wait` and :meth:`check` then raise StackError.
 
     SIGTERM inside the block raises SystemExit where nothing else handles it, so that the block is left in order.
     """
@@ -273,17 +274,21 @@ class LocalStack:
             "redis": {"url": redis},
             "worker": {"state_dir": str(self.directory / "state")},
         }
-        sections = {name: {**self._settings.get(name, {}), **values} for name, values in own.items()}
-        self.config_file.write_text("".join(_toml({**self._settings, **sections})))
-        config = load_config(self.config_file)
         for section, values in own.items():
-            for key in values:
+            for key in (*values, *SECRECY):
                 if f"DIVREC_{section}__{key}".upper() in os.environ:
                     raise ConfigError(
                         f"local stack: expected no DIVREC_{section.upper()}__{key.upper()} in the environment, which "
                         f"would lead away from the stack's own: unset it"
                     )
-        return config
+        sections = {name: {**_without_secrecy(self._settings.get(name, {})), **own[name]} for name in own}
+        self.config_file.write_text("".join(_toml({**self._settings, **sections})))
+        return load_config(self.config_file)
+
+
+def _without_secrecy(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A section of a configuration for servers of the user's own: those of the stack need no TLS and no password."""
+    return {key: value for key, value in section.items() if key not in SECRECY}
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from divrec.config import Config
 from divrec.errors import ConfigError, DivrecError
 from divrec.events import Click, Event, Item, Request, Review
 from streams.codec import Header, Record, encode, send_all
+from streams.kafka.wiring import make_producer
 from streams.topics import Topics, check_topics
-from streams.wiring import make_producer
 
 
 class SendError(DivrecError):

@@ -4,8 +4,8 @@ from divrec.events import ItemVector, ModelReady, pack_vector
 from divrec.items import hash64
 from divrec.staging import Markers
 from divrec.text.content import item_text
-from streams.backlog import Vector
 from streams.codec import OF_TEXT, Header, Message, Record, decode_item, decode_vector_record, encode
+from streams.encoding.backlog import Vector
 
 
 def text_hash(text: str) -> bytes:

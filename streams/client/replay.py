@@ -15,10 +15,10 @@ from divrec.data.mapping import Mapping
 from divrec.data.naming import named
 from divrec.errors import EventError
 from divrec.events import Click, Event, Item, Request, Review
+from streams.client.dump import in_arrival_order, line_of, message_of
 from streams.codec import REPLAY, Header, event_id, event_time, value_of
-from streams.dump import in_arrival_order, line_of, message_of
-from streams.reading import Start, read_topic
-from streams.sending import Inputs, Sender
+from streams.kafka.reading import Start, read_topic
+from streams.kafka.sending import Inputs, Sender
 
 E = TypeVar("E", bound=Event | Item)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from divrec.config import Config
 from divrec.text.cache import CachedEncoder
-from streams import metrics
-from streams.backlog import Backlog
 from streams.batches import Acks
-from streams.log_reader import ends_of
-from streams.metrics import Sample
+from streams.encoding.backlog import Backlog
+from streams.health import metrics
+from streams.health.metrics import Sample
+from streams.kafka.log_reader import ends_of
+from streams.kafka.wiring import App
 from streams.replica import Replica, snapshot_directory
-from streams.wiring import App
 
 _COUNTED = {
     "model_interactions": metrics.INTERACTIONS,

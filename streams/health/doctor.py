@@ -18,7 +18,7 @@ from divrec.config import Config, EncoderConfig
 from divrec.errors import ConfigError, EncoderError, StoreUnavailable
 from divrec.state.redis import server_facts
 from divrec.text.locate import whereabouts
-from streams.positions import Position, event_positions, model_log_extent
+from streams.kafka.positions import Position, event_positions, model_log_extent
 from streams.replica import snapshot_directory
 from streams.topics import broker_facts, inspect_topics
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from divrec.config import Config
 from divrec.events import Reason, Recommendation
-from streams.reading import reading
+from streams.kafka.reading import reading
 from streams.topics import Topics
 
 TITLES_WITHIN_S = 5.0

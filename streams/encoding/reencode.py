@@ -19,11 +19,11 @@ from aiokafka.errors import KafkaError
 
 from divrec.config import Config
 from divrec.events import ModelReady
-from streams.backlog import Backlog, Vector, Work
 from streams.batches import fail
 from streams.codec import Message, Record, encode, now_ms
-from streams.ledger import Ledger, text_hash, text_of, vector_record
-from streams.log_reader import Followed, followed
+from streams.encoding.backlog import Backlog, Vector, Work
+from streams.encoding.ledger import Ledger, text_hash, text_of, vector_record
+from streams.kafka.log_reader import Followed, followed
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from divrec.config import Config
 from divrec.errors import DivrecError
 from divrec.events import Recommendation, Request
 from streams.codec import decode_recommendation, send_all
-from streams.reading import reading
-from streams.sending import Inputs
+from streams.kafka.reading import reading
+from streams.kafka.sending import Inputs
+from streams.kafka.wiring import make_producer
 from streams.topics import Topics, check_topics
-from streams.wiring import make_producer
 
 
 class NoAnswer(DivrecError):

@@ -8,8 +8,8 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from divrec.config import Config
 from streams.codec import Message, now_ms
-from streams.header_names import accept_any
-from streams.kafka_clients import client_arguments
+from streams.kafka.clients import client_arguments
+from streams.kafka.header_names import accept_any
 
 accept_any()
 

@@ -102,7 +102,7 @@ def start_logging(level: str, form: str = "text", worker: str = "") -> None:
     handler.addFilter(FewRepeats())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     quiet = logging.INFO if level == "DEBUG" else logging.WARNING
-    for name in ("faust", "mode", "streams.wiring"):  # Faust logs under the module of a service's class
+    for name in ("faust", "mode", "streams.kafka.wiring"):  # Faust logs under the module of a service's class
         logging.getLogger(name).setLevel(max(quiet, logging.getLevelName(level)))
     # Below WARNING the client logs every request: a tenth of a worker's time, and keys and values.
     logging.getLogger("aiokafka").setLevel(logging.WARNING)

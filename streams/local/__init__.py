@@ -1,0 +1,1 @@
+"""The local stack: broker, store and workers as child processes."""
