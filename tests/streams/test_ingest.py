@@ -172,7 +172,7 @@ def test_events_survive_kill_9(configured: Config) -> None:
 
 @pytest.mark.kafka
 def test_workers_share_and_hand_over_partitions(kafka_broker: Broker, tmp_path: Path) -> None:
-    """A second worker joins and leaves in mid-stream, a third finds no partition left."""
+    """A second worker joins and leaves in mid-stream, a third finds no partition left; nothing is lost."""
     config = prepared(
         Config(
             kafka={"brokers": kafka_broker.address, "prefix": f"t{now_ms()}.", "partitions": 2, "fetch_wait_ms": 50},
@@ -194,4 +194,5 @@ def test_workers_share_and_hand_over_partitions(kafka_broker: Broker, tmp_path: 
         send(config, sent[3_000:])
         events = read(config, topics.events, lambda found: len({body(m)["event_id"] for m in found}) >= count)
         assert first.end() == EXIT_OK
-    assert len(events) == count  # orderly hand-overs repeat nothing
+    # At least once: on a busy machine a hand-over may repeat what was not yet committed, with the same ids.
+    assert len({body(m)["event_id"] for m in events}) == count <= len(events) < 2 * count
