@@ -72,12 +72,13 @@ class Log:
 
         The first one comes after everything has been read. Memory is bounded: see ``by_time``.
         """
-        return by_time(self._unordered(), self._run, self._count)
+        return by_time(self.unordered(), self._run, self._count)
 
     def _count(self, read: int) -> None:
         self.events_read = read
 
-    def _unordered(self) -> Iterator[Event]:
+    def unordered(self) -> Iterator[Event]:
+        """Clicks, reviews and requests in the order of the files."""
         for source in self.sources:
             if source.holds != "items":
                 for event in read(source, self._feedback, self._rejects, self.progress):

@@ -1,0 +1,79 @@
+"""divrec itself, by the very engine that the streams run."""
+
+from collections.abc import Mapping
+
+from divrec.config import Config
+from divrec.deltas import ModelLogRecord
+from divrec.engine import Engine
+from divrec.evaluate.ranker import Interaction, Learner
+from divrec.evaluate.stream import ACTIONS, Stream
+from divrec.events import Click, Item, Review
+from divrec.profile import Profile
+from divrec.warm_up import warm_up
+
+
+class EngineLearner:
+    """An engine and the profiles of all users: observe, model log, apply, one event at a time.
+
+    An item enters the catalogue with its first event, so that what is not seen yet is never recommended.
+    """
+
+    def __init__(self, config: Config, stream: Stream, described: Mapping[str, Item]) -> None:
+        self.engine = Engine(evaluated(config, stream))
+        self.numbers = {item_id: number for number, item_id in enumerate(stream.items)}
+        self._stream, self._described = stream, described
+        self._profiles: dict[int, Profile] = {}
+        self._listed = 0
+        warm_up(config)
+
+    def profile(self, user: int) -> Profile:
+        profile = self._profiles.get(user)
+        if profile is None:
+            profile = self._profiles[user] = Profile(self._stream.users[user], 0)
+        return profile
+
+    def learn(self, event: Interaction) -> None:
+        user_id, item_id = self._stream.users[event.user], self._stream.items[event.item]
+        if event.item == self._listed:
+            self._listed += 1
+            if (item := self._described.get(item_id)) is not None:
+                self.engine.put_item(item)
+        told: Click | Review
+        if event.action == "review":
+            told = Review(user_id=user_id, item_id=item_id, text="", rating=event.rating, ts=event.ts)
+        else:
+            told = Click(user_id=user_id, item_id=item_id, action=event.action, rating=event.rating, ts=event.ts)  # type: ignore[arg-type]
+        observed = self.engine.observe(self.profile(event.user), told, str(event.at), event.at)
+        self._profiles[event.user] = observed.profile
+        if observed.delta is not None:
+            self.engine.apply(ModelLogRecord(0, [observed.delta]), event.at)
+
+
+class EngineRanker:
+    """The engine's slates with ``diversity`` (None: as configured)."""
+
+    def __init__(self, learner: EngineLearner, diversity: float | None) -> None:
+        self._learner, self._diversity = learner, diversity
+
+    @property
+    def learner(self) -> Learner:
+        return self._learner
+
+    def rank(self, user: int, now: int, k: int) -> list[int]:
+        learner = self._learner
+        slate = learner.engine.recommend(learner.profile(user), now, k=k, diversity=self._diversity)
+        numbers = learner.numbers
+        return [numbers[item.item_id] for item in slate]
+
+
+def evaluated(config: Config, stream: Stream) -> Config:
+    """``config`` with the log's scale of ratings, and with whatever a user had hidden from slates, or, with repeats,
+    with nothing hidden."""
+    low, high = stream.scale
+    slate = {"consumed_actions": frozenset(ACTIONS), "allow_repeats": stream.repeats}
+    return config.model_copy(
+        update={
+            "feedback": config.feedback.model_copy(update={"rating_min": low, "rating_max": high}),
+            "slate": config.slate.model_copy(update=slate),
+        }
+    )

@@ -1,0 +1,101 @@
+"""An evaluation as JSON, and as tables for screen and page."""
+
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from divrec.evaluate.models import REFERENCE
+from divrec.evaluate.prequential import Evaluation, K, Result
+from divrec.evaluate.stream import Stream
+
+_ACCURACY = {
+    f"{name}@{K}": f"{shown}@{K}"
+    for name, shown in {"ndcg": "NDCG", "hr": "HR", "mrr": "MRR", "precision": "P", "f1": "F1"}.items()
+}
+"""Recall is the hit rate, as long as one item is relevant."""
+_BEYOND = {
+    "catalog_coverage": "items shown",
+    "user_coverage": "users served",
+    "ild": "ILD",
+    "ild_categories": "ILD by categ.",
+    "calibration": "KL to profile",
+    "novelty": "novelty bits",
+    "gini": "Gini",
+    "entropy": "entropy bits",
+    "accuracy": "like acc.",
+    "likes_f1": "like F1",
+}
+_MAIN = f"ndcg@{K}"
+INTERVAL = f"- {REFERENCE}: 95 % interval of the difference in {_MAIN.upper()}. learn, rank: CPU time in µs."
+
+Cells = tuple[list[str], list[list[str]]]
+"""A header and rows."""
+
+
+def as_json(evaluation: Evaluation, stream: Stream) -> dict[str, Any]:
+    """All figures, for a file: see docs/evaluation.md."""
+    return {
+        "events": evaluation.events,
+        "tested": evaluation.tested,
+        "users": evaluation.users,
+        "items": evaluation.items,
+        "positive": stream.rule,
+        "repeats": stream.repeats,
+        "seed": stream.seed,
+        "models": {name: _model(result) for name, result in evaluation.models.items()},
+    }
+
+
+def _model(result: Result) -> dict[str, Any]:
+    told: dict[str, Any] = {**result.figures, "last_third": result.last_third, "curves": result.curves}
+    if result.against:
+        told[f"against_{REFERENCE}"] = {name: interval._asdict() for name, interval in result.against.items()}
+    return told
+
+
+def cells(evaluation: Evaluation) -> list[Cells]:
+    """Accuracy; the same over the last third with CPU time; what is beyond accuracy."""
+    models = evaluation.models.items()
+    accuracy = [
+        [name, *(f"{result.figures[key]:.4f}" for key in _ACCURACY if key in result.figures), _against(result)]
+        for name, result in models
+    ]
+    late = [
+        [
+            name,
+            *(f"{result.last_third[key]:.4f}" for key in _ACCURACY),
+            *(f"{result.figures[f'cpu_us_{step}']:.0f}" for step in ("learn", "recommend")),
+        ]
+        for name, result in models
+    ]
+    held = [key for key in _BEYOND if any(key in result.figures for _, result in models)]
+    beyond = [
+        [name, *(f"{result.figures[key]:.3f}" if key in result.figures else "" for key in held)]
+        for name, result in models
+    ]
+    return [
+        (["model", *_ACCURACY.values(), f"- {REFERENCE}"], accuracy),
+        (["last third", *_ACCURACY.values(), "learn", "rank"], late),
+        (["model", *(_BEYOND[key] for key in held)], beyond),
+    ]
+
+
+def _against(result: Result) -> str:
+    interval = result.against.get(_MAIN)
+    return f"{interval.low:+.4f} {interval.high:+.4f}" if interval else ""
+
+
+def tables(evaluation: Evaluation) -> list[Table]:
+    """For the screen."""
+    shown = []
+    for header, rows in cells(evaluation):
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, caption_justify="left")
+        table.add_column(header[0], no_wrap=True)
+        for name in header[1:]:
+            table.add_column(name, justify="right")
+        for row in rows:
+            table.add_row(*row)
+        shown.append(table)
+    shown[-1].caption = INTERVAL
+    return shown

@@ -1,0 +1,132 @@
+"""The figures of one model, summed up as the stream goes by: memory does not grow with the number of tests."""
+
+import numpy as np
+import numpy.typing as npt
+
+from divrec.evaluate.categories import Categories
+from divrec.evaluate.stream import Flags, Ids
+from divrec.metrics.calibration import calibration
+from divrec.metrics.coverage import catalog_coverage, user_coverage
+from divrec.metrics.exposure import entropy, gini
+from divrec.metrics.hits import Values, hit_rate, hits
+from divrec.metrics.ild import ild
+from divrec.metrics.mrr import reciprocal_rank
+from divrec.metrics.ndcg import ndcg
+from divrec.metrics.novelty import novelty
+from divrec.metrics.precision import f1, precision, recall
+
+CHUNK = 1_024
+"""Tests that are summed up at once."""
+POINTS = 100
+"""Of a curve over the stream."""
+GROUPS = 8_192
+"""Users beyond this number are put together for the intervals."""
+ACCURACY = ("precision", "recall", "f1", "hr", "ndcg", "mrr")
+CURVES = ("hr", "ndcg")
+
+
+class Tests:
+    """What a chunk of tests is about: the same for all models."""
+
+    def __init__(self, categories: int) -> None:
+        self.user: Ids = np.empty(CHUNK, np.int32)
+        self.target: Ids = np.empty(CHUNK, np.int32)
+        self.events: npt.NDArray[np.int64] = np.empty(CHUNK, np.int64)
+        """Interactions so far."""
+        self.profile: npt.NDArray[np.float32] = np.zeros((CHUNK, categories), np.float32)
+        self.first = 0
+        """Which test of the stream the first row is."""
+        self.held = 0
+
+
+class Tally:
+    def __init__(self, k: int, tests: int, users: int, items: int) -> None:
+        self.k, self.tests = k, tests
+        self.slates: Ids = np.full((CHUNK, k), -1, np.int32)
+        self.counts: npt.NDArray[np.int64] = np.full((CHUNK, k), -1, np.int64)
+        """Interactions so far with each item of the slates."""
+        self.cpu_rank_ns = 0
+        self._sums: dict[str, float] = {}
+        self._known: dict[str, int] = {}
+        self._last = dict.fromkeys(ACCURACY, 0.0)
+        self._curves = {name: np.zeros(POINTS) for name in CURVES}
+        self._point_tests = np.zeros(POINTS)
+        groups = min(users, GROUPS)
+        self.group_tests: npt.NDArray[np.int64] = np.zeros(groups, np.int64)
+        self.group_sums: dict[str, Values] = {name: np.zeros(groups) for name in CURVES}
+        """Sum over the tests of each user (or group of users)."""
+        self._shown: npt.NDArray[np.int64] = np.zeros(items, np.int64)
+        self._tested: Flags = np.zeros(users, np.bool_)
+        self._served: Flags = np.zeros(users, np.bool_)
+
+    @property
+    def last_third(self) -> int:
+        """The first test of the last third."""
+        return 2 * self.tests // 3
+
+    def put(self, row: int, slate: Ids, counts: npt.NDArray[np.int64]) -> None:
+        found = slate[: self.k]
+        self.slates[row, : len(found)] = found
+        self.slates[row, len(found) :] = -1
+        self.counts[row, : len(found)] = counts[found]
+        self.counts[row, len(found) :] = -1
+
+    def add(self, tests: Tests, categories: Categories | None) -> None:
+        """Sum up what was put."""
+        n = tests.held
+        slates, users = self.slates[:n], tests.user[:n]
+        found, one = hits(slates, tests.target[:n, None]), np.ones(n, np.int32)
+        values = {
+            "precision": precision(found),
+            "recall": recall(found, one),
+            "f1": f1(found, one),
+            "hr": hit_rate(found),
+            "ndcg": ndcg(found, one),
+            "mrr": reciprocal_rank(found),
+        }
+        number = np.arange(tests.first, tests.first + n)
+        late = number >= self.last_third
+        for name, value in values.items():
+            self._last[name] += float(value[late].sum())
+        groups = users % len(self.group_tests)
+        points = number * POINTS // max(1, self.tests)
+        np.add.at(self.group_tests, groups, 1)
+        np.add.at(self._point_tests, points, 1)
+        for name in CURVES:
+            np.add.at(self.group_sums[name], groups, values[name])
+            np.add.at(self._curves[name], points, values[name])
+        values["novelty"] = novelty(self.counts[:n], tests.events[:n])
+        if categories is not None:
+            flags = categories.of(slates)
+            values["ild_categories"] = ild(flags)
+            values["calibration"] = calibration(tests.profile[:n], categories.shares(flags))
+        for name, value in values.items():
+            known = ~np.isnan(value)
+            self._sums[name] = self._sums.get(name, 0.0) + float(value[known].sum())
+            self._known[name] = self._known.get(name, 0) + int(np.count_nonzero(known))
+        self._shown += np.bincount(slates[slates >= 0], minlength=len(self._shown))
+        self._tested[users] = True
+        self._served[users[(slates >= 0).all(axis=1)]] = True
+
+    def figures(self, seen: int) -> dict[str, float]:
+        """Everything by name, with the catalogue of ``seen`` items."""
+        named = {name: f"{name}@{self.k}" if name in ACCURACY else name for name in self._sums}
+        shown = self._shown[:seen]
+        return {
+            **{named[name]: total / self._known[name] for name, total in self._sums.items() if self._known[name]},
+            "user_coverage": user_coverage(self._served[self._tested]),
+            "catalog_coverage": catalog_coverage(shown, seen),
+            "gini": gini(shown),
+            "entropy": entropy(shown),
+        }
+
+    def late_figures(self) -> dict[str, float]:
+        """Accuracy over the last third of the tests."""
+        tests = max(1, self.tests - self.last_third)
+        return {f"{name}@{self.k}": total / tests for name, total in self._last.items()}
+
+    def curve(self, name: str) -> Values:
+        """Means over POINTS equal parts of the tests, NaN for a part without any."""
+        with np.errstate(invalid="ignore"):
+            values: Values = self._curves[name] / np.where(self._point_tests > 0, self._point_tests, np.nan)
+        return values

@@ -1,0 +1,192 @@
+"""``divrec evaluate``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.commands.options import ConfigFile, configured
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from divrec.config import Config
+    from divrec.evaluate.prequential import Evaluation
+    from divrec.evaluate.stream import Stream
+    from divrec.events import Item
+
+
+def evaluate(
+    ctx: typer.Context,
+    logs: Annotated[list[Path], typer.Argument(metavar="LOG...", help="Files; with --preset also directories.")],
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--map", metavar="MAP", help="Columns of CSV, TSV, JSONL or Parquet: user=customer,item=sku,ts=when,…"
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A known log: movielens, ml-100k, amazon-reviews.")
+    ] = None,
+    items: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A file of items, for their categories; may be repeated.")
+    ] = None,
+    items_map: Annotated[str | None, typer.Option(metavar="MAP", help="Columns of the items' files.")] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT", help="The least positive rating, or actions: purchase,like. Default: 4, or every event."
+        ),
+    ] = None,
+    models: Annotated[str | None, typer.Option(metavar="NAMES", help="With commas between; `?` lists them.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N events.")] = None,
+    repeats: Annotated[bool, typer.Option("--repeats", help="Keep repeated events; recommend what was had.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Shuffles events of the same time.")] = 0,
+    as_json: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write all figures as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Write an HTML page with curves over the stream.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Measure how well models rank on a log: each positive event first tests all of them, then they learn from it.
+
+    Without --map and --preset a log holds our own events, one JSON object a line.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from divrec.evaluate.models import MODELS, check_names, default_names
+    from divrec.evaluate.report import as_json as figures
+    from divrec.evaluate.report import tables
+    from streams.collector import quiet_collector
+
+    if models == "?":
+        for name, meaning in MODELS.items():
+            typer.echo(f"{name:20} {meaning}")
+        return
+    names = [name.strip() for name in models.split(",")] if models else default_names(repeats=repeats)
+    check_names(names, repeats=repeats)
+    for out in (as_json, report):
+        _check_place(out)
+    settings = configured(ctx, config)
+    stream, described = _read(
+        settings, logs, columns, preset, items or [], items_map, _positive(positive), repeats, limit, seed
+    )
+    quiet_collector()
+    evaluation = _measure(settings, stream, described, names)
+    console = Console()
+    console.print(
+        f"{len(stream):,} events of {len(stream.users):,} users with {len(stream.items):,} items; "
+        f"positive: {stream.rule}",
+        highlight=False,
+    )
+    for table in tables(evaluation):
+        console.print(table)
+    if as_json is not None:
+        as_json.write_bytes(msgspec.json.format(msgspec.json.encode(figures(evaluation, stream))) + b"\n")
+    if report is not None:
+        from divrec.evaluate.page import page
+
+        report.write_text(page(evaluation, stream), "utf-8")
+
+
+def _check_place(out: Path | None) -> None:
+    """Raises ConfigError before hours of work, not after them."""
+    from divrec.errors import ConfigError
+
+    if out is not None and not out.resolve().parent.is_dir():
+        raise ConfigError(f"{out}: expected an existing directory, found none at {out.parent}")
+
+
+def _positive(told: str | None) -> "float | frozenset[str] | None":
+    from divrec.errors import ConfigError
+    from divrec.evaluate.stream import ACTIONS
+
+    if told is None:
+        return None
+    try:
+        return float(told)
+    except ValueError:
+        names = frozenset(name.strip() for name in told.split(","))
+    if unknown := sorted(names.difference(ACTIONS)):
+        raise ConfigError(
+            f"--positive: expected a rating or some of {', '.join(ACTIONS)}, got {', '.join(map(repr, unknown))}"
+        )
+    return names
+
+
+def _read(
+    settings: "Config",
+    logs: list[Path],
+    columns: str | None,
+    preset: str | None,
+    items: list[Path],
+    items_map: str | None,
+    positive: "float | frozenset[str] | None",
+    repeats: bool,
+    limit: int | None,
+    seed: int,
+) -> "tuple[Stream, Mapping[str, Item]]":
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from divrec.data.log import open_log
+    from divrec.data.mapping import parse_map
+    from divrec.evaluate.stream import WIDE, read_stream
+
+    log = open_log(
+        logs,
+        map=parse_map(columns) if columns else None,
+        items=items,
+        items_map=parse_map(items_map) if items_map else None,
+        preset=preset,
+        feedback=settings.feedback if preset else WIDE,
+    )
+    with (
+        log,
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        ) as reading,
+    ):
+        task = reading.add_task("reading", total=log.total_bytes)
+        log.progress = lambda more: reading.advance(task, more)
+        described = {item.item_id: item for item in log.items()}
+        stream = read_stream(log, settings.feedback, positive=positive, repeats=repeats, limit=limit, seed=seed)
+    if bad := log.rejected:
+        told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(bad.items()))
+        typer.echo(f"{sum(bad.values()):,} bad lines left out: {told}", err=True)
+    return stream, described
+
+
+def _measure(settings: "Config", stream: "Stream", described: "Mapping[str, Item]", names: list[str]) -> "Evaluation":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from divrec.evaluate.categories import Categories
+    from divrec.evaluate.models import REFERENCE, make_rankers
+    from divrec.evaluate.prequential import evaluate as measure
+    from divrec.evaluate.ranker import Past
+
+    past = Past(stream)
+    rankers = make_rankers(names, stream, past, settings, described)
+    held = Categories(stream, described)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as progress:
+        task = progress.add_task("evaluating", total=len(stream))
+        return measure(
+            stream,
+            past,
+            rankers,
+            reference=REFERENCE,
+            categories=held if len(held) else None,
+            told=lambda behind: progress.update(task, completed=behind),
+        )
