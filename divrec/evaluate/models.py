@@ -1,6 +1,6 @@
 """The models by name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from divrec.config import Config
 from divrec.errors import ConfigError
@@ -8,6 +8,7 @@ from divrec.evaluate.engine_rankers import EngineLearner, EngineRanker
 from divrec.evaluate.item_item import ItemItemRanker
 from divrec.evaluate.most_bought import MostBoughtRanker
 from divrec.evaluate.popularity import HALF_LIFE_DAYS, PopularityRanker
+from divrec.evaluate.prequential import Make
 from divrec.evaluate.ranker import Past, Ranker
 from divrec.evaluate.stream import Stream
 from divrec.events import Item
@@ -15,6 +16,14 @@ from divrec.events import Item
 REFERENCE = "divrec"
 """What intervals compare with."""
 DEFAULT = ("divrec", "divrec-slate", "popularity", "decayed-popularity", "item-item")
+ENGINE: dict[str, float | None] = {"divrec": 0.0, "divrec-slate": None}
+"""The diversity that they ask for."""
+BASELINES: dict[str, Callable[[Past], Ranker]] = {
+    "popularity": PopularityRanker,
+    "decayed-popularity": lambda past: PopularityRanker(past, HALF_LIFE_DAYS),
+    "item-item": ItemItemRanker,
+    "most-bought": MostBoughtRanker,
+}
 MODELS = {
     "divrec": "the engine's blend, before diversification",
     "divrec-slate": "the slate that the engine publishes, after diversification",
@@ -25,27 +34,22 @@ MODELS = {
 }
 
 
-def make_rankers(
-    names: Sequence[str], stream: Stream, past: Past, config: Config, described: Mapping[str, Item]
-) -> dict[str, Ranker]:
-    """The models ``names``; those of the engine share one. Raises ConfigError for a name that is none."""
+def passes(names: Sequence[str], stream: Stream, config: Config, described: Mapping[str, Item]) -> list[Make]:
+    """What makes the models ``names``, one pass for each; those of the engine share one.
+
+    Raises ConfigError for a name that is none.
+    """
     check_names(names, repeats=stream.repeats)
-    learner: EngineLearner | None = None
-    rankers: dict[str, Ranker] = {}
-    for name in names:
-        match name:
-            case "divrec" | "divrec-slate":
-                learner = learner or EngineLearner(config, stream, described)
-                rankers[name] = EngineRanker(learner, 0.0 if name == "divrec" else None)
-            case "popularity":
-                rankers[name] = PopularityRanker(past)
-            case "decayed-popularity":
-                rankers[name] = PopularityRanker(past, HALF_LIFE_DAYS)
-            case "item-item":
-                rankers[name] = ItemItemRanker(past)
-            case "most-bought":
-                rankers[name] = MostBoughtRanker(past)
-    return rankers
+    own = [name for name in names if name in ENGINE]
+
+    def engine(past: Past) -> dict[str, Ranker]:  # noqa: ARG001
+        learner = EngineLearner(config, stream, described)
+        return {name: EngineRanker(learner, ENGINE[name]) for name in own}
+
+    def baseline(name: str) -> Make:
+        return lambda past: {name: BASELINES[name](past)}
+
+    return [engine] * bool(own) + [baseline(name) for name in names if name in BASELINES]
 
 
 def check_names(names: Sequence[str], *, repeats: bool) -> None:

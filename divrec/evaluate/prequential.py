@@ -1,20 +1,21 @@
-"""Test, then learn: one pass over a stream with several models side by side.
+"""Test, then learn: one pass over a stream for each model.
 
 For each positive event of a user who has an earlier positive one, every model ranks all items seen so far but those
 that the user has had (with repeats: all items). An item that nobody has turned to before is a miss. Then all models
 learn from the event, as they do from every other.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import process_time_ns
 
 import numpy as np
 
 from divrec.evaluate.categories import Categories
-from divrec.evaluate.ranker import Interaction, Past, Ranker
+from divrec.evaluate.ranker import Interaction, Past, Ranker, Rater
 from divrec.evaluate.stream import ACTIONS, Stream
 from divrec.evaluate.tally import CHUNK, CURVES, Tally, Tests
+from divrec.events import Item
 from divrec.metrics.bootstrap import Interval, paired_bootstrap
 
 K = 10
@@ -43,63 +44,77 @@ class Evaluation:
     models: dict[str, Result]
 
 
+Make = Callable[[Past], Mapping[str, Ranker]]
+"""Makes models that read what has happened so far."""
+
+
 def evaluate(
     stream: Stream,
-    past: Past,
-    rankers: Mapping[str, Ranker],
+    passes: Sequence[Make],
     *,
     reference: str,
-    categories: Categories | None = None,
+    described: Mapping[str, Item] | None = None,
     k: int = K,
     told: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Run all ``rankers``, which read ``past``; ``told`` hears how many events are behind.
+    """Run the models of each of ``passes`` over the stream; ``told`` hears how many events of all passes are behind.
 
-    The first name in the result is ``reference`` if it is among them. CPU time is that of the process.
+    What is measured does not depend on which models share a pass, but CPU time (of the process) does: models that
+    take turns push each other's data out of the caches. ``described`` are the items by id, for their categories.
     """
+    done: dict[str, Tally] = {}
+    for number, make in enumerate(passes):
+        done |= _pass(stream, make, described or {}, k, told, number * len(stream))
+    first = done.get(reference)
+    models = {}
+    for name, tally in done.items():
+        against = {} if first is None or name == reference else _against(tally, first)
+        curves = {f"{measure}@{k}": tally.curve(measure).tolist() for measure in CURVES}
+        models[name] = Result(tally.figures(stream), tally.late_figures(), against, curves)
     tests = int(np.count_nonzero(stream.tested))
-    tallies = {name: Tally(k, tests, len(stream.users), len(stream.items)) for name in rankers}
+    return Evaluation(len(stream), tests, len(stream.users), len(stream.items), models)
+
+
+def _pass(
+    stream: Stream, make: Make, described: Mapping[str, Item], k: int, told: Callable[[int], None], before: int
+) -> dict[str, Tally]:
+    past, categories = Past(stream), Categories(stream, described)
+    rankers = make(past)
+    tallies = {name: Tally(stream, k) for name in rankers}
     learners = list({id(ranker.learner): ranker.learner for ranker in rankers.values()}.values())
     learned = dict.fromkeys(map(id, learners), 0)
-    chunk = Tests(0 if categories is None else len(categories))
+    chunk = Tests(len(categories))
     pairs = [(ranker, tallies[name]) for name, ranker in rankers.items()]
+    raters = [(ranker, tallies[name]) for name, ranker in rankers.items() if isinstance(ranker, Rater)]
     for event, tested in _events(stream):
         if tested:
             row = chunk.held
             chunk.user[row], chunk.target[row], chunk.events[row] = event.user, event.item, past.events
-            if categories is not None:
-                chunk.profile[row] = categories.profile(event.user)
+            chunk.profile[row] = categories.profile(event.user)
             for ranker, tally in pairs:
                 begin = process_time_ns()
                 slate = ranker.rank(event.user, event.ts, k)
-                tally.cpu_rank_ns += process_time_ns() - begin
+                tally.rank_ns += process_time_ns() - begin
                 tally.put(row, np.asarray(slate, np.int32), past.counts)
             chunk.held += 1
             if chunk.held == CHUNK:
                 _add(chunk, tallies, categories)
+        if event.rating is not None:
+            for rater, tally in raters:
+                tally.rated[event.at] = rater.rate(event.user, event.item)
         for learner in learners:
             begin = process_time_ns()
             learner.learn(event)
             learned[id(learner)] += process_time_ns() - begin
         past.add(event)
-        if categories is not None:
-            categories.learn(event)
+        categories.learn(event)
         if event.at % _TOLD_EVERY == 0:
-            told(event.at)
+            told(before + event.at)
     _add(chunk, tallies, categories)
-    told(len(stream))
-    first = tallies.get(reference)
-    models = {}
+    told(before + len(stream))
     for name, ranker in rankers.items():
-        tally = tallies[name]
-        against = {} if first is None or name == reference else _against(tally, first)
-        cpu = {
-            "cpu_us_learn": learned[id(ranker.learner)] / 1_000 / max(1, len(stream)),
-            "cpu_us_recommend": tally.cpu_rank_ns / 1_000 / max(1, tests),
-        }
-        curves = {f"{measure}@{k}": tally.curve(measure).tolist() for measure in CURVES}
-        models[name] = Result(tally.figures(past.seen) | cpu, tally.late_figures(), against, curves)
-    return Evaluation(len(stream), tests, len(stream.users), len(stream.items), models)
+        tallies[name].learn_ns = learned[id(ranker.learner)]
+    return tallies
 
 
 def _events(stream: Stream) -> Iterator[tuple[Interaction, bool]]:
@@ -113,7 +128,7 @@ def _events(stream: Stream) -> Iterator[tuple[Interaction, bool]]:
             yield Interaction(at, user, item, told, ACTIONS[action], ts, positive), tested
 
 
-def _add(chunk: Tests, tallies: Mapping[str, Tally], categories: Categories | None) -> None:
+def _add(chunk: Tests, tallies: Mapping[str, Tally], categories: Categories) -> None:
     if chunk.held:
         for tally in tallies.values():
             tally.add(chunk, categories)

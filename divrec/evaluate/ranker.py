@@ -1,7 +1,7 @@
 """What a model must be to be evaluated."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,14 @@ class Ranker(Protocol):
 
         All must be among the items seen so far and none of ``Past.hidden``.
         """
+
+
+@runtime_checkable
+class Rater(Ranker, Protocol):
+    """A model that also says what a user would give an item."""
+
+    def rate(self, user: int, item: int) -> float:
+        """On the scale of the stream."""
 
 
 class Past:

@@ -25,6 +25,7 @@ _BEYOND = {
     "entropy": "entropy bits",
     "accuracy": "like acc.",
     "likes_f1": "like F1",
+    "rmse": "RMSE",
 }
 _MAIN = f"ndcg@{K}"
 INTERVAL = f"- {REFERENCE}: 95 % interval of the difference in {_MAIN.upper()}. learn, rank: CPU time in µs."

@@ -1,15 +1,16 @@
-"""The figures of one model, summed up as the stream goes by: memory does not grow with the number of tests."""
+"""The figures of one model, summed up as the stream goes by: memory hardly grows with the number of tests."""
 
 import numpy as np
 import numpy.typing as npt
 
 from divrec.evaluate.categories import Categories
-from divrec.evaluate.stream import Flags, Ids
+from divrec.evaluate.stream import Flags, Ids, Stream
 from divrec.metrics.calibration import calibration
 from divrec.metrics.coverage import catalog_coverage, user_coverage
 from divrec.metrics.exposure import entropy, gini
 from divrec.metrics.hits import Values, hit_rate, hits
 from divrec.metrics.ild import ild
+from divrec.metrics.likes import accuracy, likes_f1
 from divrec.metrics.mrr import reciprocal_rank
 from divrec.metrics.ndcg import ndcg
 from divrec.metrics.novelty import novelty
@@ -40,12 +41,16 @@ class Tests:
 
 
 class Tally:
-    def __init__(self, k: int, tests: int, users: int, items: int) -> None:
-        self.k, self.tests = k, tests
+    def __init__(self, stream: Stream, k: int) -> None:
+        users, items = len(stream.users), len(stream.items)
+        self.k, self.tests = k, int(np.count_nonzero(stream.tested))
         self.slates: Ids = np.full((CHUNK, k), -1, np.int32)
         self.counts: npt.NDArray[np.int64] = np.full((CHUNK, k), -1, np.int64)
         """Interactions so far with each item of the slates."""
-        self.cpu_rank_ns = 0
+        self.rank_ns = self.learn_ns = 0
+        """CPU time."""
+        self.rated: npt.NDArray[np.float32] = np.full(len(stream), np.nan, np.float32)
+        """What the model expected each event's rating to be, NaN where it was not asked."""
         self._sums: dict[str, float] = {}
         self._known: dict[str, int] = {}
         self._last = dict.fromkeys(ACCURACY, 0.0)
@@ -71,7 +76,7 @@ class Tally:
         self.counts[row, : len(found)] = counts[found]
         self.counts[row, len(found) :] = -1
 
-    def add(self, tests: Tests, categories: Categories | None) -> None:
+    def add(self, tests: Tests, categories: Categories) -> None:
         """Sum up what was put."""
         n = tests.held
         slates, users = self.slates[:n], tests.user[:n]
@@ -96,7 +101,7 @@ class Tally:
             np.add.at(self.group_sums[name], groups, values[name])
             np.add.at(self._curves[name], points, values[name])
         values["novelty"] = novelty(self.counts[:n], tests.events[:n])
-        if categories is not None:
+        if len(categories):
             flags = categories.of(slates)
             values["ild_categories"] = ild(flags)
             values["calibration"] = calibration(tests.profile[:n], categories.shares(flags))
@@ -108,16 +113,30 @@ class Tally:
         self._tested[users] = True
         self._served[users[(slates >= 0).all(axis=1)]] = True
 
-    def figures(self, seen: int) -> dict[str, float]:
-        """Everything by name, with the catalogue of ``seen`` items."""
+    def figures(self, stream: Stream) -> dict[str, float]:
+        """Everything by name."""
         named = {name: f"{name}@{self.k}" if name in ACCURACY else name for name in self._sums}
-        shown = self._shown[:seen]
         return {
             **{named[name]: total / self._known[name] for name, total in self._sums.items() if self._known[name]},
             "user_coverage": user_coverage(self._served[self._tested]),
-            "catalog_coverage": catalog_coverage(shown, seen),
-            "gini": gini(shown),
-            "entropy": entropy(shown),
+            "catalog_coverage": catalog_coverage(self._shown, len(stream.items)),
+            "gini": gini(self._shown),
+            "entropy": entropy(self._shown),
+            **self._likes(stream),
+            "cpu_us_learn": self.learn_ns / 1_000 / max(1, len(stream)),
+            "cpu_us_recommend": self.rank_ns / 1_000 / max(1, self.tests),
+        }
+
+    def _likes(self, stream: Stream) -> dict[str, float]:
+        """How well it tells likes from dislikes, and the error of its ratings, where it was asked."""
+        asked = ~np.isnan(self.rated)
+        if stream.liked is None or not asked.any():
+            return {}
+        predicted, told = self.rated[asked], stream.rating[asked]
+        return {
+            "accuracy": accuracy(predicted >= stream.liked, told >= stream.liked),
+            "likes_f1": likes_f1(predicted >= stream.liked, told >= stream.liked),
+            "rmse": float(np.sqrt(np.mean((predicted - told) ** 2))),
         }
 
     def late_figures(self) -> dict[str, float]:

@@ -166,14 +166,10 @@ def _measure(settings: "Config", stream: "Stream", described: "Mapping[str, Item
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from divrec.evaluate.categories import Categories
-    from divrec.evaluate.models import REFERENCE, make_rankers
+    from divrec.evaluate.models import REFERENCE, passes
     from divrec.evaluate.prequential import evaluate as measure
-    from divrec.evaluate.ranker import Past
 
-    past = Past(stream)
-    rankers = make_rankers(names, stream, past, settings, described)
-    held = Categories(stream, described)
+    made = passes(names, stream, settings, described)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -181,12 +177,11 @@ def _measure(settings: "Config", stream: "Stream", described: "Mapping[str, Item
         TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as progress:
-        task = progress.add_task("evaluating", total=len(stream))
+        task = progress.add_task("evaluating", total=len(made) * len(stream))
         return measure(
             stream,
-            past,
-            rankers,
+            made,
             reference=REFERENCE,
-            categories=held if len(held) else None,
+            described=described,
             told=lambda behind: progress.update(task, completed=behind),
         )

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from divrec.config import Config
-from divrec.evaluate.categories import Categories
-from divrec.evaluate.models import make_rankers
+from divrec.evaluate.models import passes
 from divrec.evaluate.popularity import PopularityRanker
-from divrec.evaluate.prequential import Evaluation, evaluate
+from divrec.evaluate.prequential import Evaluation, Make, evaluate
 from divrec.evaluate.ranker import Interaction, Learner, Past, Ranker
 from divrec.evaluate.stream import Stream
 from divrec.evaluate.tally import CHUNK
@@ -80,9 +79,8 @@ def by_hand(stream: Stream, k: int) -> dict[str, float]:
 
 @pytest.mark.parametrize("repeats", [False, True])
 def test_popularity_as_by_hand(tmp_path: Path, repeats: bool) -> None:
-    stream = random_stream(tmp_path, repeats=repeats, events=20_000, items=800)
-    past = Past(stream)
-    found = evaluate(stream, past, {"popularity": PopularityRanker(past)}, reference="divrec")
+    stream = random_stream(tmp_path, repeats=repeats, events=8_000, items=800)
+    found = evaluate(stream, [popularity], reference="divrec")
     expected = by_hand(stream, 10)
     assert found.tested == expected.pop("tests") > 2 * CHUNK and found.events == len(stream)
     figures = found.models["popularity"].figures
@@ -95,16 +93,21 @@ def test_popularity_as_by_hand(tmp_path: Path, repeats: bool) -> None:
 @pytest.mark.parametrize("half_life", [None, 3.0])
 def test_the_order_of_popularity_is_kept_exactly(tmp_path: Path, half_life: float | None) -> None:
     stream = random_stream(tmp_path, events=1_500)
-    past = Past(stream)
-    values: dict[int, float] = defaultdict(float)
 
     class Slow(Scores):
+        def __init__(self, past: Past) -> None:
+            self.values: dict[int, float] = defaultdict(float)
+            super().__init__(past, lambda item, _: (self.values[item],))
+
         def learn(self, event: Interaction) -> None:
             days = (event.ts - int(stream.ts[0])) / 86_400_000
-            values[event.item] += 1.0 if half_life is None else 2.0 ** (days / half_life)
+            self.values[event.item] += 1.0 if half_life is None else 2.0 ** (days / half_life)
 
-    slow = Slow(past, lambda item, _: (values[item],))
-    found = evaluate(stream, past, {"fast": PopularityRanker(past, half_life), "slow": slow}, reference="slow")
+    found = evaluate(
+        stream,
+        [lambda past: {"slow": Slow(past)}, lambda past: {"fast": PopularityRanker(past, half_life)}],
+        reference="slow",
+    )
     fast, plain = found.models["fast"], found.models["slow"]
     if half_life is not None:  # without decay equals are many, and the two order them differently
         assert fast.figures["ndcg@10"] == pytest.approx(plain.figures["ndcg@10"])
@@ -133,11 +136,16 @@ class Checked:
 def test_nothing_hidden_or_unseen_is_recommended(tmp_path: Path) -> None:
     for repeats in (False, True):
         stream = random_stream(tmp_path, repeats=repeats, events=1_000)
-        past = Past(stream)
         names = ["divrec", "divrec-slate", "popularity", "decayed-popularity", "item-item"]
-        rankers = make_rankers(names + ["most-bought"] * repeats, stream, past, Config(), described(stream))
+        if repeats:
+            names.append("most-bought")
+        made = passes(names, stream, Config(), described(stream))
+        found = evaluate(stream, [checked(make) for make in made], reference="divrec")
+        assert list(found.models) == names
 
-        evaluate(stream, past, {name: Checked(ranker, past) for name, ranker in rankers.items()}, reference="divrec")
+
+def checked(make: Make) -> Make:
+    return lambda past: {name: Checked(ranker, past) for name, ranker in make(past).items()}
 
 
 def described(stream: Stream) -> dict[str, Item]:
@@ -148,10 +156,8 @@ def described(stream: Stream) -> dict[str, Item]:
 
 
 def measured(stream: Stream, names: list[str]) -> Evaluation:
-    past = Past(stream)
     items = described(stream)
-    rankers = make_rankers(names, stream, past, Config(), items)
-    return evaluate(stream, past, rankers, reference="divrec", categories=Categories(stream, items))
+    return evaluate(stream, passes(names, stream, Config(), items), reference="divrec", described=items)
 
 
 def test_the_same_again_whatever_runs_beside(tmp_path: Path) -> None:
@@ -182,8 +188,35 @@ def test_figures_are_in_their_ranges(tmp_path: Path) -> None:
 def test_an_unseen_item_is_a_miss(tmp_path: Path) -> None:
     rows = [f"a,i{n},5,{T0 + n}" for n in range(20)]
     stream = stream_of(tmp_path, "u,i,r,t", rows)
-    past = Past(stream)
-    ranker = Scores(past, lambda item, _: (item,))
-    found = evaluate(stream, past, {"all": ranker}, reference="all")
-    assert found.tested == ranker.asked == 19
+    made: list[Scores] = []
+
+    def make(past: Past) -> dict[str, Ranker]:
+        made.append(Scores(past, lambda item, _: (item,)))
+        return {"all": made[0]}
+
+    found = evaluate(stream, [make], reference="all")
+    assert found.tested == made[0].asked == 19
     assert found.models["all"].figures["hr@10"] == 0.0, "the user has had every item that was seen"
+
+
+class Expecting(Scores):
+    """Expects every rating to be what the item's number says."""
+
+    def rate(self, user: int, item: int) -> float:  # noqa: ARG002
+        return 1.0 + item % 5
+
+
+def test_likes_and_dislikes(tmp_path: Path) -> None:
+    rows = [f"a,i{n},{1 + n % 5},{T0 + n}" for n in range(20)] + [f"b,i4,1,{T0 + 30}", f"b,i0,,{T0 + 31}"]
+    stream = stream_of(tmp_path, "u,i,r,t", rows)
+    found = evaluate(
+        stream, [lambda past: {"all": Expecting(past, lambda item, _: (item,))}, popularity], reference="all"
+    )
+    figures = found.models["all"].figures
+    assert figures["accuracy"] == pytest.approx(20 / 21), "b's dislike is the only surprise; no rating, no question"
+    assert figures["likes_f1"] == pytest.approx(16 / 17) and figures["rmse"] == pytest.approx(math.sqrt(16 / 21))
+    assert "accuracy" not in found.models["popularity"].figures
+
+
+def popularity(past: Past) -> dict[str, Ranker]:
+    return {"popularity": PopularityRanker(past)}
