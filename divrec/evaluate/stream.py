@@ -162,8 +162,11 @@ def _tested(user: Ids, positive: Flags) -> Flags:
     return tested
 
 
-def _wanted(liked: float | None, actions: object) -> str:
-    return f"a rating of {liked:g} or more" if liked is not None else f"one of the actions {actions}"
+def _wanted(liked: float | None, actions: float | frozenset[str] | None) -> str:
+    if liked is not None:
+        return f"a rating of {liked:g} or more"
+    assert isinstance(actions, frozenset), "without either, every event is positive"
+    return f"one of the actions {', '.join(sorted(actions))}"
 
 
 def _there(rating: npt.NDArray[np.float64], action: npt.NDArray[np.int8]) -> str:
