@@ -12,15 +12,13 @@ import numpy.typing as npt
 
 from divrec.events import Item
 from divrec.items import ItemIndex, grown, hash64
-from divrec.retrieve.cells import Cells
-from divrec.retrieve.nearest import Ids, Space, Vectors, encode_code, nearest
-from divrec.retrieve.popcount import Codes
+from divrec.retrieve.nearest import BLOCK, Ids, Space, Vectors, blocks, empty_codes, encode_code, nearest
 
 CENTRED_UNTIL = 65_536
 """The centre is taken anew whenever the number of vectors has doubled, until there are this many."""
 NEWEST = 64
 """Items in the list of the newest."""
-BLOCK = 4_096
+AT_ONCE = 4_096
 """Vectors that are placed at once: what is needed beside the catalogue stays small."""
 WITHDRAWN_PER_ITEM = 4
 """Withdrawals remembered, in multiples of ``max_items``."""
@@ -68,8 +66,7 @@ class Catalog:
         """Centred unit vectors, float32[capacity, d]; zero where there is none."""
         self.centre: Vectors = np.zeros(0, np.float32)
         self._raw: npt.NDArray[np.float16] = np.zeros((0, 0), np.float16)
-        self._codes: Codes = np.zeros((0, 0), np.uint64)
-        self._cells = Cells()
+        self._codes = empty_codes(0, 0)
         self._vectors_held = 0
         self._recentre_at = 2
         self._withdrawn: set[int] = set()
@@ -84,7 +81,6 @@ class Catalog:
     def resize(self, capacity: int) -> None:
         self.descriptions.extend([None] * (capacity - len(self.descriptions)))
         self.words.extend([NO_WORDS] * (capacity - len(self.words)))
-        self._cells.resize(capacity)
         self.near = grown(self.near, capacity)
         self.hidden = grown(self.hidden, capacity)
         self.listed = grown(self.listed, capacity)
@@ -92,7 +88,7 @@ class Catalog:
         self.has_vector = grown(self.has_vector, capacity)
         self.vectors = grown(self.vectors, capacity)
         self._raw = grown(self._raw, capacity)
-        self._codes = grown(self._codes, capacity)
+        self._codes = grown(self._codes, blocks(capacity))
 
     def clear(self, index: int) -> None:
         self.descriptions[index] = None
@@ -158,7 +154,6 @@ class Catalog:
         self.near[index] = self.listed[index]
         self._raw[index] = vector
         self._place(index)
-        self._cells.add(index, self._codes[index])
         if self._vectors_held >= self._recentre_at and self._vectors_held <= CENTRED_UNTIL:
             self._recentre()
 
@@ -186,8 +181,8 @@ class Catalog:
         self.model = model
         self._shape(len(next(iter(rows.values()), b"")) // 2)
         raw = np.frombuffer(b"".join(rows.values()), "<f2").reshape(len(rows), self.dimensions)
-        for at in range(0, len(held), BLOCK):
-            self._raw[held[at : at + BLOCK]] = _unit(raw[at : at + BLOCK].astype(np.float32))
+        for at in range(0, len(held), AT_ONCE):
+            self._raw[held[at : at + AT_ONCE]] = _unit(raw[at : at + AT_ONCE].astype(np.float32))
         self.has_vector[held] = True
         self.near[held] = self.listed[held]
         self._vectors_held = len(held)
@@ -202,7 +197,6 @@ class Catalog:
         if self.has_vector[index]:
             self._vectors_held -= 1
             self.has_vector[index] = self.near[index] = False
-            self._cells.remove(index)
             self.vectors[index] = 0.0
 
     def _shape(self, dimensions: int) -> None:
@@ -210,27 +204,26 @@ class Catalog:
         self.dimensions = dimensions
         self.vectors = np.zeros((capacity, dimensions), np.float32)
         self._raw = np.zeros((capacity, dimensions), np.float16)
-        self._codes = np.zeros((capacity, (dimensions + 63) // 64), np.uint64)
+        self._codes = empty_codes(capacity, dimensions)
         self.centre = np.zeros(dimensions, np.float32)
 
     def _place(self, index: int) -> None:
         self.vectors[index] = self.centred(self._raw[index].astype(np.float32))
-        encode_code(self.vectors[index], self._codes[index])
+        encode_code(self.vectors[index], self._codes[index // BLOCK, :, index % BLOCK])
 
     def _recentre(self) -> None:
         held = np.flatnonzero(self.has_vector)
         total = np.zeros(self.dimensions)
-        for at in range(0, len(held), BLOCK):
-            total += self._raw[held[at : at + BLOCK]].sum(axis=0, dtype=np.float32)
+        for at in range(0, len(held), AT_ONCE):
+            total += self._raw[held[at : at + AT_ONCE]].sum(axis=0, dtype=np.float32)
         if len(held) > 1:  # one alone would be its own centre, and nothing be left of it
             self.centre = (total / len(held)).astype(np.float32)
-        for at in range(0, len(held), BLOCK):
-            rows = held[at : at + BLOCK]
+        for at in range(0, len(held), AT_ONCE):
+            rows = held[at : at + AT_ONCE]
             self.vectors[rows] = placed = _unit(self._raw[rows].astype(np.float32) - self.centre)
             signs = np.zeros((len(rows), 64 * self._codes.shape[1]), np.bool_)
             signs[:, : self.dimensions] = placed > 0
-            self._codes[rows] = np.packbits(signs, axis=1, bitorder="little").view("<u8")
-        self._cells.rebuild(self._codes, held)
+            self._codes[rows // BLOCK, :, rows % BLOCK] = np.packbits(signs, axis=1, bitorder="little").view("<u8")
         self._recentre_at = max(2, 2 * self._vectors_held)
 
     def centred(self, vector: Vectors) -> Vectors:
@@ -244,8 +237,7 @@ class Catalog:
         return nearest(self._space(), query, count)
 
     def _space(self) -> Space:
-        n, cells = len(self.items.ids), self._cells
-        return Space(self.vectors, self._codes[:n], self.near[:n], cells.centres, cells.heads, cells.next)
+        return Space(self.vectors, self._codes, self.near[: len(self.items.ids)])
 
     def arrays(self) -> CatalogArrays:
         return CatalogArrays(self.hidden, self.ts, self.vectors, self._space(), self.newest())

@@ -2,7 +2,9 @@
 
 The code of a vector is the sign of each dimension after centring, packed into 64-bit words; the Hamming distance of
 codes orders vectors roughly by angle (Charikar, 2002). A code of 384 dimensions takes 48 bytes, the vector 1,536, and
-the exact cosine decides among the ``OVERSAMPLING`` times as many codes that come nearest.
+the exact cosine decides among several times as many codes as are asked for. All codes are looked at: it is one pass
+over contiguous memory, which the processor does many words at a time, and nothing has to be kept in order as items
+come and go.
 """
 
 from typing import NamedTuple
@@ -11,28 +13,38 @@ import numpy as np
 import numpy.typing as npt
 
 from divrec.compiled import compiled, compiled_fast
-from divrec.retrieve.cells import LEAST_QUOTA, SHARE, gather
-from divrec.retrieve.popcount import Codes, distance
+from divrec.retrieve.popcount import popcount
 
 Vectors = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
-OVERSAMPLING = 2
+Codes = npt.NDArray[np.uint64]
+"""uint64[blocks, words, BLOCK]: the words of item i lie at [i // BLOCK, :, i % BLOCK]."""
+
+BLOCK = 1_024
+OVERSAMPLING = 4
+SHARE = 512
+"""One more in so many items is compared exactly: the more there are, the less a code tells."""
 
 
 class Space(NamedTuple):
-    """What is searched, by item index; no ``centres``: everything is scanned."""
+    """What is searched, by item index."""
 
     vectors: Vectors
     codes: Codes
     usable: npt.NDArray[np.bool_]
-    centres: Codes
-    heads: Ids
-    following: Ids
+
+
+def empty_codes(capacity: int, dimensions: int) -> Codes:
+    return np.zeros((blocks(capacity), (dimensions + 63) // 64, BLOCK), np.uint64)
+
+
+def blocks(capacity: int) -> int:
+    return -(-capacity // BLOCK)
 
 
 @compiled
-def encode_code(vector: Vectors, code: Codes) -> None:
+def encode_code(vector: Vectors, code: npt.NDArray[np.uint64]) -> None:
     """Write the signs of ``vector[d]`` into ``code[ceil(d / 64)]``."""
     code[:] = 0
     for i in range(len(vector)):
@@ -50,48 +62,58 @@ def nearest(space: Space, query: Vectors, count: int) -> tuple[Ids, Vectors]:
         return np.empty(0, np.int32), np.empty(0, np.float32)
     code = np.empty(space.codes.shape[1], np.uint64)
     encode_code(query, code)
-    if len(space.centres) > 0:
-        quota = max(LEAST_QUOTA, len(space.codes) // SHARE)
-        rows = gather(code, space.centres, space.heads, space.following, quota)
-    else:
-        rows = np.arange(len(space.codes)).astype(np.int32)
-    rows = nearest_codes(space, rows, code, OVERSAMPLING * count)
+    rows = nearest_codes(space, code, OVERSAMPLING * count + len(space.usable) // SHARE)
     cosine = cosines(space.vectors, rows, query)
     order = np.argsort(-cosine, kind="mergesort")[:count]
     return rows[order], cosine[order]
 
 
 @compiled
-def nearest_codes(space: Space, rows: Ids, code: Codes, count: int) -> Ids:
-    """Up to ``count`` usable ones of ``rows`` whose codes are nearest to ``code``, in their order.
+def nearest_codes(space: Space, code: npt.NDArray[np.uint64], count: int) -> Ids:
+    """Up to ``count`` usable items whose codes are nearest to ``code``, by index; of equal distances the first.
 
-    Counting sort by distance: one pass for the histogram, one to take all below the cut and enough at it.
+    Items no farther than ``limit`` are noted, and ``limit`` falls as soon as there are enough of nearer ones. It ends
+    at the distance of the last that is taken.
     """
-    distances = np.empty(len(rows), np.int32)
-    histogram = np.zeros(64 * len(code) + 1, np.int32)
-    for n in range(len(rows)):
-        row = rows[n]
-        distances[n] = distance(space.codes[row], code) if space.usable[row] else -1
-        if distances[n] >= 0:
-            histogram[distances[n]] += 1
-    cut = 0
-    below = 0
-    while cut < 64 * len(code) and below + histogram[cut] < count:
-        below += histogram[cut]
-        cut += 1
-    at_cut = count - below
-    found = np.empty(count, np.int32)
+    limit = 64 * len(code)
+    histogram = np.zeros(limit + 1, np.int32)
+    within = 0
+    distances = np.empty(BLOCK, np.uint16)
+    noted = 0
+    found = np.empty(len(space.usable), np.int32)
+    far = np.empty(len(space.usable), np.uint16)
+    for start in range(0, len(space.usable), BLOCK):
+        hamming(space.codes[start // BLOCK], code, distances)
+        for at in range(min(BLOCK, len(space.usable) - start)):
+            if distances[at] <= limit and space.usable[start + at]:
+                found[noted] = start + at
+                far[noted] = distances[at]
+                noted += 1
+                histogram[distances[at]] += 1
+                within += 1
+                while limit > 0 and within - histogram[limit] >= count:
+                    within -= histogram[limit]
+                    limit -= 1
+    at_limit = count - (within - histogram[limit])
     taken = 0
-    for n in range(len(rows)):
-        if distances[n] < 0 or distances[n] > cut:
+    for n in range(noted):
+        if far[n] > limit or (far[n] == limit and at_limit <= 0):
             continue
-        if distances[n] == cut:
-            if at_cut == 0:
-                continue
-            at_cut -= 1
-        found[taken] = rows[n]
+        at_limit -= far[n] == limit
+        found[taken] = found[n]
         taken += 1
-    return found[:taken]
+    return found[:taken].copy()
+
+
+@compiled
+def hamming(codes: npt.NDArray[np.uint64], code: npt.NDArray[np.uint64], out: npt.NDArray[np.uint16]) -> None:
+    """Write into ``out[n]`` in how many bits each of ``codes[words, n]`` differs from ``code[words]``."""
+    out[:] = 0
+    for word in range(len(code)):
+        row = codes[word]
+        wanted = code[word]
+        for n in range(len(out)):
+            out[n] += popcount(row[n] ^ wanted)
 
 
 @compiled_fast
