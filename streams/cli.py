@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 from divrec.errors import DivrecError
 from streams.commands.backfill import backfill
 from streams.commands.config import config as config_commands
+from streams.commands.dead_letters import dead_letters
 from streams.commands.demo import demo
 from streams.commands.doctor import doctor
 from streams.commands.dump import dump
@@ -15,6 +16,7 @@ from streams.commands.evaluate import evaluate
 from streams.commands.options import ConfigFile
 from streams.commands.produce import produce
 from streams.commands.recommend import digest, recommend
+from streams.commands.redrive import redrive
 from streams.commands.replay import replay
 from streams.commands.schemas import schemas
 from streams.commands.tail import tail
@@ -55,6 +57,8 @@ def divrec(ctx: typer.Context, config: ConfigFile = None) -> None:
 for command in (demo, up, worker, replay, backfill, evaluate, dump, produce, tail, recommend, digest, doctor, schemas):
     app.command()(command)
 app.add_typer(topics, name="topics")
+app.add_typer(dead_letters, name="dead-letters")
+app.command()(redrive)
 app.add_typer(config_commands, name="config")
 
 if __name__ == "__main__":

@@ -28,7 +28,13 @@ ARRIVED = "divrec-arrived"
 """Header of the first event of an ingest batch: Kafka's timestamp of its input, for the delay of the whole path."""
 OF_TEXT = "divrec-text"
 """Header of an item's vector: hash of the text that it was made of."""
-DEAD_LETTER_HEADERS = frozenset({REASON, DETAIL, STAGE, TOPIC, PARTITION, OFFSET, EVENT_ID})
+TIMESTAMP = "divrec-timestamp"
+"""Header of what was made of another message, a dead letter and what redrive sends: Kafka's timestamp of that one."""
+REDRIVEN = "divrec-redriven"
+"""Header of a marker in ``dead-letters``, which is no letter: ``partition:offset`` of the letter that was sent back."""
+DEAD_LETTER_HEADERS = frozenset({REASON, DETAIL, STAGE, TOPIC, PARTITION, OFFSET, EVENT_ID, TIMESTAMP})
+LEFT_OUT = "is too large to be kept here)"
+"""How the detail of a dead letter ends whose value was left out."""
 
 MAX_RECORD_BYTES = 4_000_000
 """Largest record that a producer sends. ``dead-letters`` and ``model-log`` must accept it."""
@@ -137,10 +143,23 @@ def event_time(ts: int, message: Message) -> int:
 
     Kafka's comes from the producer too: where its clock is more than a day ahead, ours counts.
     """
-    known = message.timestamp
+    known = kafka_time(message)
     if known > (now := now_ms()) + _DAY_MS:
         known = now
     return min(ts, known) if ts else known
+
+
+def kafka_time(message: Message) -> int:
+    """Kafka's timestamp of a message, epoch milliseconds; of one that redrive sent, that of the original.
+
+    A topic may replace what a producer gives by the broker's clock, so a header tells it. It can only lead back.
+    """
+    told = message.header(TIMESTAMP) if message.headers else None
+    return min(int(told), message.timestamp) if told and len(told) <= 15 and told.isdigit() else message.timestamp
+
+
+def time_header(message: Message) -> Header:
+    return TIMESTAMP, str(kafka_time(message)).encode()
 
 
 def replay_headers(message: Message) -> Sequence[Header]:
@@ -177,11 +196,12 @@ def dead_letter(
         PARTITION: str(message.partition),
         OFFSET: str(message.offset),
         EVENT_ID: event_id(known_id, message),
+        TIMESTAMP: str(kafka_time(message)),
     }
     record = Record(topic, None, message.key, message.value, _headers(kept, about))
     if record.size() <= MAX_RECORD_BYTES:
         return record
-    about[DETAIL] = f"{about[DETAIL]} (the value of {len(message.value or b'')} bytes is too large to be kept here)"
+    about[DETAIL] = f"{about[DETAIL]} (the value of {len(message.value or b'')} bytes {LEFT_OUT}"
     return Record(topic, None, None, None, _headers([], about))
 
 

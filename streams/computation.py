@@ -75,7 +75,8 @@ class Computation:
                         wanted.append((one, self._ask(one, after)))
                     after.slate_ts = one.event.ts
             except Exception as error:
-                outcome.records.append(self._poisoned(one, error))
+                reason = error.reason if isinstance(error, EventError) else "poisoned"
+                outcome.records.append(self._refused(one, error, reason))
                 after = before.copy()
                 after.offset = message.offset
             outcome.profiles[user_id] = after
@@ -124,7 +125,7 @@ class Computation:
             values = await self._slates(wanted)
         except Exception as error:
             if len(wanted) == 1:
-                outcome.records.append(self._poisoned(wanted[0][0], error))
+                outcome.records.append(self._refused(wanted[0][0], error, "no-slate"))
             else:
                 for alone in wanted:
                     await self._recommend([alone], outcome)
@@ -172,10 +173,8 @@ class Computation:
             items=items,
         )
 
-    def _poisoned(self, one: Arrived, error: Exception) -> Record:
-        expected = isinstance(error, EventError)
-        reason = error.reason if isinstance(error, EventError) else "poisoned"
+    def _refused(self, one: Arrived, error: Exception, reason: str) -> Record:
         position = {"event_id": one.event_id, "partition": one.message.partition, "offset": one.message.offset}
         log.error("event %s: %s (%s): dead letter", one.event_id, reason, type(error).__name__, extra=position)
-        detail = str(error) if expected else traceback.format_exc()
+        detail = str(error) if isinstance(error, EventError) else traceback.format_exc()
         return dead_letter(self._topics.dead_letters, one.message, reason, detail, STAGE, known_id=one.event_id)

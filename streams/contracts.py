@@ -24,8 +24,10 @@ from streams.codec import (
     OFFSET,
     PARTITION,
     REASON,
+    REDRIVEN,
     REPLAY,
     STAGE,
+    TIMESTAMP,
     TOPIC,
 )
 from streams.topics import Topics, TopicSpec, topic_specs
@@ -61,6 +63,9 @@ _HEADERS = {
     TOPIC: "The topic it came from.",
     PARTITION: "Its partition there, decimal.",
     OFFSET: "Its offset there, decimal.",
+    TIMESTAMP: "Kafka's timestamp of the message that this one was made of, epoch milliseconds, decimal. In an input, "
+    "where redrive puts it, it counts in place of Kafka's own.",
+    REDRIVEN: "Of a marker, which has no value and is no letter: partition:offset of the letter that was sent back.",
 }
 
 
@@ -76,7 +81,7 @@ class Channel:
     headers: tuple[str, ...] = ()
 
 
-_IN = (EVENT_ID, REPLAY)
+_IN = (EVENT_ID, REPLAY, TIMESTAMP)
 _OWN = "May be a topic of your own, in a shape of your own."
 CHANNELS = (
     Channel("clicks", ("Click",), "receive", f"What users do with items. {_OWN}", _ANY, _IN),
@@ -88,7 +93,7 @@ CHANNELS = (
         "receive",
         f"What can be recommended. A null value withdraws the item that the key names. {_OWN}",
         {"description": "Any; under a null value the item_id, UTF-8."},
-        (EVENT_ID,),
+        (EVENT_ID, TIMESTAMP),
     ),
     Channel(
         "events",
@@ -96,7 +101,7 @@ CHANNELS = (
         "send",
         "The validated log of what users did, kept for ever. Only divrec writes to it.",
         _USER,
-        (REPLAY, ARRIVED),
+        (REPLAY, ARRIVED, TIMESTAMP),
     ),
     Channel(
         "catalog",
@@ -104,6 +109,7 @@ CHANNELS = (
         "send",
         "The latest state of every item. A withdrawn one stays, with available: false.",
         {"type": "string", "description": "The item_id, UTF-8."},
+        (TIMESTAMP,),
     ),
     Channel(
         "item_vectors",
@@ -121,7 +127,7 @@ CHANNELS = (
         "send",
         "What could not be used: key, value and headers as they came, and headers that say why.",
         {"description": "As it came."},
-        tuple(sorted(DEAD_LETTER_HEADERS)),
+        (*sorted(DEAD_LETTER_HEADERS), REDRIVEN),
     ),
 )
 

@@ -33,6 +33,7 @@ from streams.codec import (
     event_time,
     replay_headers,
     send_all,
+    time_header,
     value_of,
 )
 from streams.encoding.backlog import Backlog, Vector, Work
@@ -133,7 +134,7 @@ class Encoding:
         if len(value) > MAX_MESSAGE_BYTES:
             return self._refuse(message, _too_large(value), item.event_id)
         return [
-            Record(self._topics.catalog, None, item.item_id.encode(), value),
+            Record(self._topics.catalog, None, item.item_id.encode(), value, (time_header(message),)),
             vector_record(self._topics.item_vectors, self._model, item.item_id, text, vector),
         ]
 

@@ -27,7 +27,7 @@ from streams.topics import Topics, partition_of
 LONGEST = 32_000_000
 """Bytes of a line: well above what a message can be."""
 _TEXT = 1_024
-"""Characters of a value that count like one message more."""
+"""Characters of a message that count like one message more."""
 
 
 class Bytes(msgspec.Struct):
@@ -139,7 +139,14 @@ def _marked(lines: Iterable[Line]) -> Iterator[Line]:
 
 
 def _size(line: Line) -> int:
-    return 1 + len(line.value) // _TEXT if isinstance(line.value, str) else 1
+    characters = _length(line.key) + _length(line.value) + sum(_length(value) for _, value in line.headers)
+    return 1 + characters // _TEXT
+
+
+def _length(text: str | Bytes | None) -> int:
+    if text is None:
+        return 0
+    return len(text if isinstance(text, str) else text.base64)
 
 
 class EventsDump:

@@ -25,7 +25,7 @@ OTHER = "other"
 REASONS = frozenset(
     {
         *("empty", "too-large", "not-json", "invalid", "no-key", "missing-field", "bad-time", "bad-rating"),
-        *("bad-action", "bad-vector", "wrong-partition", "poisoned", "encoder"),
+        *("bad-action", "bad-vector", "wrong-partition", "poisoned", "no-slate", "encoder"),
     }
 )
 """Reasons of dead letters that are counted by name; any other one counts as ``other``."""

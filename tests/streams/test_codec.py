@@ -16,6 +16,7 @@ from streams.codec import (
     dead_letter,
     event_id,
     event_time,
+    kafka_time,
     now_ms,
     replay_headers,
     send_all,
@@ -56,6 +57,14 @@ def test_a_producer_whose_clock_is_far_ahead_does_not_tell_the_time(ts: int) -> 
     assert event_time(ts, message(timestamp=begin + 60_000)) == begin + 60_000
 
 
+def test_a_header_leads_back_to_the_time_of_the_original() -> None:
+    redriven = message(b"{}", ("divrec-timestamp", b"700"))
+    assert (kafka_time(redriven), event_time(0, redriven), event_time(900, redriven)) == (700, 700, 700)
+    assert dict(dead_letter("dead", redriven, "invalid", "", "ingest").headers)["divrec-timestamp"] == b"700"
+    for other in (b"1001", b"", b"\xff", b"-1", b"1" * 16, "²".encode()):
+        assert kafka_time(message(b"{}", ("divrec-timestamp", other))) == 1_000
+
+
 @pytest.mark.parametrize(
     ("value", "reason"), [(None, "empty"), (b"", "empty"), (b"x" * (MAX_MESSAGE_BYTES + 1), "too-large")]
 )
@@ -84,6 +93,7 @@ def test_a_dead_letter_keeps_the_original_and_says_where_and_why() -> None:
         "divrec-partition": "3",
         "divrec-offset": "17",
         "divrec-event-id": "clicks:3:17",
+        "divrec-timestamp": "1000",
     }
     assert [name for name, _ in letter.headers].count("divrec-reason") == 1
 
