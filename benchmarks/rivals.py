@@ -75,8 +75,8 @@ class FlursRanker(_OwnLearner):
 class ImplicitRanker(_OwnLearner):
     """``implicit``: before its first fit, and for users that it cannot place, it recommends nothing."""
 
-    def __init__(self, past: Past, model: Any, *, recalculate: bool) -> None:
-        self._past, self._model, self._recalculate = past, model, recalculate
+    def __init__(self, past: Past, new: Callable[[], Any], *, recalculate: bool) -> None:
+        self._past, self._new, self._recalculate = past, new, recalculate
         stream = past.stream
         self._users, self._items = stream.user[stream.positive], stream.item[stream.positive]
         self._positives = 0
@@ -91,6 +91,7 @@ class ImplicitRanker(_OwnLearner):
             users, items = self._users[: self._positives], self._items[: self._positives]
             self._shape = (int(users.max()) + 1, int(items.max()) + 1)
             ones = np.ones(len(users), np.float32)
+            self._model = self._new()  # one that was fitted keeps factors of its first size
             self._model.fit(csr_matrix((ones, (users, items)), shape=self._shape), show_progress=False)
 
     def rank(self, user: int, now: int, k: int) -> list[int] | Ids:  # noqa: ARG002
@@ -140,12 +141,12 @@ def _implicit(name: str) -> Make:
         from implicit.cpu.bpr import BayesianPersonalizedRanking
         from implicit.nearest_neighbours import CosineRecommender
 
-        models: dict[str, Any] = {
+        models: dict[str, Callable[[], Any]] = {
             "als": lambda: AlternatingLeastSquares(num_threads=1, random_state=0),
             "bpr": lambda: BayesianPersonalizedRanking(num_threads=1, random_state=0),
             "item-item": lambda: CosineRecommender(num_threads=1),
         }
-        return ImplicitRanker(past, models[name](), recalculate=name != "bpr")
+        return ImplicitRanker(past, models[name], recalculate=name != "bpr")
 
     return make
 
