@@ -1,5 +1,7 @@
 """Text of strangers made fit for a terminal: no control character of it is obeyed."""
 
+from rich.markup import escape
+
 
 def printable(text: str) -> str:
     """``text`` with an escape in place of whatever is neither a visible character nor a blank.
@@ -15,6 +17,11 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text
     )
+
+
+def marked(text: str) -> str:
+    """The same for text within rich's markup."""
+    return escape(printable(text))
 
 
 def hex_lines(data: bytes, limit: int) -> list[str]:

@@ -4,11 +4,11 @@ import time
 from collections.abc import Mapping
 
 import msgspec
-from rich.markup import escape
 from rich.table import Table
 
 from divrec.config import Config
 from divrec.events import Reason, Recommendation
+from streams.client.printable import marked
 from streams.kafka.reading import reading
 from streams.topics import Topics
 
@@ -81,11 +81,11 @@ def slate_table(
         style = "green" if new is not None and item.item_id in new else None
         table.add_row(
             str(item.position),
-            escape(item.item_id),
-            escape(titles.get(item.item_id, "")),
+            marked(item.item_id),
+            marked(titles.get(item.item_id, "")),
             f"{item.relevance:.3f}",
             str(item.relevance_rank),
-            escape(why),
+            marked(why),
             style=style,
         )
     return table

@@ -72,16 +72,18 @@ def _plain(message: "Message") -> None:
 
     import msgspec
 
-    from streams.codec import DETAIL, EVENT_ID, OFFSET, PARTITION, REASON, STAGE, TOPIC
+    from streams.codec import DETAIL, EVENT_ID, OFFSET, PARTITION, REASON, REDRIVEN, STAGE, TOPIC
 
     value = message.value
     letter = message.header(REASON) is not None
+    marker = not letter and message.header(REDRIVEN) is not None
     if value and not letter and _is_json(value):
         put(value)
         return
     told: dict[str, object] = {}
-    if letter:
-        for name in (REASON, DETAIL, STAGE, TOPIC, PARTITION, OFFSET, EVENT_ID):
+    if letter or marker:
+        about = (REASON, DETAIL, STAGE) if letter else (REDRIVEN,)
+        for name in (*about, TOPIC, PARTITION, OFFSET, EVENT_ID):
             told[name.removeprefix("divrec-").replace("-", "_")] = (message.header(name) or b"").decode(
                 errors="replace"
             )
@@ -116,8 +118,7 @@ def _shower(settings: "Config", topic: TopicName) -> "Callable[[Message], None]"
 def _slates(settings: "Config", output: Callable[[str], None]) -> "Callable[[Message], None]":
     import asyncio
 
-    from rich.markup import escape
-
+    from streams.client.printable import marked
     from streams.client.wording import in_words, read_titles
     from streams.codec import decode_recommendation
 
@@ -125,43 +126,45 @@ def _slates(settings: "Config", output: Callable[[str], None]) -> "Callable[[Mes
 
     def show(message: "Message") -> None:
         slate = decode_recommendation(message.value or b"")
-        lines = [f"[bold]{escape(slate.user_id)}[/]  {_time(slate.made_at)}  {escape(slate.recommendation_id)}"]
+        lines = [f"[bold]{marked(slate.user_id)}[/]  {_time(slate.made_at)}  {marked(slate.recommendation_id)}"]
         for item in slate.items:
             why = "; ".join(in_words(reason, titles) for reason in item.reasons)
             name = titles.get(item.item_id)
             label = f"{item.item_id}  {name}" if name else item.item_id
-            lines.append(f"  {item.position:>2}  {escape(label)}  [dim]{escape(why)}[/]")
+            lines.append(f"  {item.position:>2}  {marked(label)}  [dim]{marked(why)}[/]")
         output("\n".join(lines))
 
     return show
 
 
 def _letter(message: "Message") -> str:
-    from rich.markup import escape
-
-    from streams.codec import DETAIL, EVENT_ID, OFFSET, PARTITION, REASON, STAGE, TOPIC
+    from streams.client.printable import marked
+    from streams.codec import DETAIL, EVENT_ID, OFFSET, PARTITION, REASON, REDRIVEN, STAGE, TOPIC
 
     def told(name: str) -> str:
-        return escape((message.header(name) or b"?").decode(errors="replace"))
+        return marked((message.header(name) or b"?").decode(errors="replace"))
 
+    where = f"{told(TOPIC)}:{told(PARTITION)}:{told(OFFSET)}  id {told(EVENT_ID)}  {_time(message.timestamp)}"
+    if message.header(REASON) is None:
+        return f"[bold]redriven[/] {told(REDRIVEN)}  {where}"
+    detail = (message.header(DETAIL) or b"?").decode(errors="replace")
     value = "" if message.value is None else message.value[:400].decode(errors="replace")
     return "\n".join(
         [
-            f"[bold red]{told(REASON)}[/]  {told(STAGE)}  {told(TOPIC)}:{told(PARTITION)}:{told(OFFSET)}"
-            f"  id {told(EVENT_ID)}  {_time(message.timestamp)}",
-            f"  {told(DETAIL)}",
-            f"  [dim]{escape(value)}[/]",
+            f"[bold red]{told(REASON)}[/]  {told(STAGE)}  {where}",
+            *(f"  {marked(line)}" for line in detail.split("\n")),
+            f"  [dim]{marked(value)}[/]",
         ]
     )
 
 
 def _line(message: "Message") -> str:
-    from rich.markup import escape
+    from streams.client.printable import marked
 
     key = "" if message.key is None else message.key.decode(errors="replace")
     value = message.value
     shown = "deleted" if value is None else value.decode() if _is_json(value) else f"{len(value):,} bytes"
-    return f"[dim]{message.partition}:{message.offset}  {_time(message.timestamp)}[/]  {escape(key)}  {escape(shown)}"
+    return f"[dim]{message.partition}:{message.offset}  {_time(message.timestamp)}[/]  {marked(key)}  {marked(shown)}"
 
 
 def _time(ms: int) -> str:

@@ -23,7 +23,10 @@ from streams.local.servers import LOOPBACK
 from streams.topics import Topics
 from tests.streams.running import body, headers, prepared, read, send
 
-COMMANDS = ("demo", "up", "worker", "replay", "produce", "tail", "recommend", "digest", "schemas", "topics")
+COMMANDS = (
+    *("demo", "up", "worker", "replay", "produce", "tail", "recommend", "digest", "schemas", "topics"),
+    *("dead-letters", "redrive"),
+)
 HEAVY = {"faust", "aiokafka", "torch", "numba", "transformers", "pydantic", "redis", "numpy", "rich.progress"}
 
 RATINGS = """reviewer,sku,stars,when,words

@@ -224,9 +224,19 @@ def test_letters_are_listed_counted_and_shown(file: Path, config: Config) -> Non
     assert '  "item_id": "i"' in divrec("dead-letters", "--config", file, "show", pretty).stdout
     raw = next(row["at"] for row in rows if row["event_id"] == "e4")
     assert "ff fe 00" in divrec("dead-letters", "show", raw, "--config", file).stdout
-    for place in ("2:0", "7:1", "0:99"):
+    for place in ("2:0", "7:1", "0:99"):  # no letter, no partition, nothing
         missing = divrec("dead-letters", "show", place, "--config", file)
         assert (missing.exit_code, "found none" in missing.stderr) == (2, True)
+
+
+def test_tail_tells_letters_and_markers_apart(file: Path) -> None:
+    tail = ("tail", "dead-letters", "--from", "start", "--limit", "6", "--config", file)
+    shown = divrec(*tail).stdout
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert [line.startswith("redriven 0:1  ") for line in shown.splitlines()].count(True) == 1
+    rows = [json.loads(line) for line in divrec(*tail, "--json").stdout.splitlines()]
+    assert sorted(row["event_id"] for row in rows if row.get("reason")) == ["e1", "e2", "e3", "e4"]
+    assert [(row["redriven"], row["event_id"]) for row in rows if row.get("redriven")] == [("0:1", "e3")]
 
 
 def test_a_place_is_read_as_it_is_written() -> None:

@@ -23,7 +23,7 @@ from streams.client.item_times import ItemTimes
 from streams.client.redrive import Summary, facts, redrive
 from streams.client.repair import Refused, Repair
 from streams.client.way_back import WayBack
-from streams.codec import TIMESTAMP, Message, Record, dead_letter, encode
+from streams.codec import TIMESTAMP, Message, Record, dead_letter, encode, now_ms
 from streams.encode import Encoding
 from streams.kafka.sending import Sender
 from streams.topics import Topics, partition_of
@@ -33,7 +33,7 @@ from tests.streams.running import prepared, read, read_all, send, worker
 from tests.streams.test_cli import divrec, write
 from tests.text.tiny_bert import save_random_bert
 
-TIME = 1_700_000_000_000
+TIME = now_ms() - 3_600_000  # Kafka deletes what is older than its topic keeps
 CONFIG = Config(kafka={"partitions": 4})
 WAY_BACK = WayBack(CONFIG)
 PYTHON = sys.executable
