@@ -14,6 +14,7 @@ from streams.commands.doctor import doctor
 from streams.commands.dump import dump
 from streams.commands.evaluate import evaluate
 from streams.commands.options import ConfigFile
+from streams.commands.predict_rating import predict_rating
 from streams.commands.produce import produce
 from streams.commands.recommend import digest, recommend
 from streams.commands.redrive import redrive
@@ -59,6 +60,7 @@ for command in (demo, up, worker, replay, backfill, evaluate, dump, produce, tai
 app.add_typer(topics, name="topics")
 app.add_typer(dead_letters, name="dead-letters")
 app.command()(redrive)
+app.command()(predict_rating)
 app.add_typer(config_commands, name="config")
 
 if __name__ == "__main__":

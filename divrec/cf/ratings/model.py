@@ -146,6 +146,10 @@ class RatingModel:
         said = np.zeros((len(targets), len(EXPERTS)), np.float64)
         return predict_ratings(self.arrays, np.uint32(user), rows, values, targets, said), said
 
+    def knows(self, item_id: str) -> bool:
+        """Whether the item was rated and is not forgotten."""
+        return self.row(item_id) < len(self.known)
+
     def row(self, item_id: str) -> int:
         """The row of a rated item; of any other the last row, which is blank."""
         index = self.items.get(item_id)
