@@ -66,7 +66,7 @@ class ModelArrays(NamedTuple):
     transition_ids: Ids
     transition_weights: Weights
     damped: Weights
-    out: Weights
+    out: Values
     popularity: Values
     popular: Ids
 
@@ -87,10 +87,11 @@ class Model:
         self.refused = 0
         self.item_item = NeighbourTable(config.neighbours)
         self.transitions = NeighbourTable(config.transitions)
-        self.counts: Weights = np.zeros(0, np.float32)
+        self.counts: Values = np.zeros(0, np.float64)
+        """n(i); at 2²⁴ a float32 would stop growing."""
         self.damped: Weights = np.zeros(0, np.float32)
         """1 / √(count + β), derived from ``counts``: square roots are dear where candidates are counted."""
-        self.out: Weights = np.zeros(0, np.float32)
+        self.out: Values = np.zeros(0, np.float64)
         self.popularity = Popularity(config.popularity_half_life_days * DAY_MS)
         self.known: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._order: list[int] = []
@@ -275,7 +276,7 @@ class Model:
         }
         for name, target in targets.items():
             target[order] = state.arrays[name]
-        self.damped[order] = 1.0 / np.sqrt(self.counts[order] + np.float32(DAMPING))
+        self.damped[order] = 1.0 / np.sqrt(self.counts[order] + DAMPING)
         self.item_item.ids[order] = index_of[state.arrays["item_item_ids"]]
         self.transitions.ids[order] = index_of[state.arrays["transition_ids"]]
         self.version, self.applied = state.version, dict(state.applied)
@@ -309,9 +310,9 @@ def learn(
     item_item_weights: Weights,
     transition_ids: Ids,
     transition_weights: Weights,
-    counts: Weights,
+    counts: Values,
     damped: Weights,
-    out: Weights,
+    out: Values,
     popularity: Values,
 ) -> None:
     """All deltas of a record, in their order."""

@@ -224,6 +224,25 @@ def learned(count: int) -> Engine:
     return engine
 
 
+def test_counts_grow_for_ever() -> None:
+    """A float32 takes no more ones at 2²⁴, and rounds 0.3 long before: cosines would drift upwards."""
+    model = model_of()
+    model.learn_all([Delta(0, "a", 1.0, START, []), Delta(1, "b", 1.0, START, ["a"])])
+    a, b = model.items.get("a"), model.items.get("b")
+    model.counts[b] = model.out[a] = 2.0**24
+    model.learn_all([Delta(n, "b", 0.3, START, ["a"]) for n in range(100)])
+    assert model.counts[b] == pytest.approx(2.0**24 + 30, rel=1e-12)
+    assert model.out[a] == pytest.approx(2.0**24 + 30, rel=1e-12)
+
+
+def test_what_is_derived_of_counts_is_restored_to_the_last_bit() -> None:
+    engine, restored = learned(400), Engine(CONFIG)
+    restored.model.restore(engine.model.state())
+    names = [name for name in engine.items.ids if name is not None]
+    for name in names:
+        assert engine.model.damped[engine.items.get(name)] == restored.model.damped[restored.items.get(name)]
+
+
 @pytest.mark.parametrize("count", [0, 1, 400])
 def test_a_snapshot_brings_equal_behaviour(tmp_path: Path, count: int) -> None:
     engine = learned(count)

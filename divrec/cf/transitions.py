@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from divrec.cf.neighbours import Ids, Weights, add_pair
+from divrec.cf.popularity import Values
 from divrec.compiled import compiled
 
 STEPS = 10
@@ -18,7 +19,7 @@ DECAY = 0.8
 
 @compiled
 def learn_steps(
-    ids: Ids, weights: Weights, out: Weights, item: int, recent: npt.NDArray[np.int32], weight: np.float32
+    ids: Ids, weights: Weights, out: Values, item: int, recent: npt.NDArray[np.int32], weight: np.float32
 ) -> None:
     """Count the way from each of the last items (``recent``, newest first) to ``item``."""
     strength = weight
