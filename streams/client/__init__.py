@@ -1,1 +1,1 @@
-"""What stands outside of the workers, as an application does: asking, dumping, replaying, words for people."""
+"""What stands outside of the workers, as an application does: asking, dumping, replaying, dead letters, words."""

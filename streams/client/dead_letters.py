@@ -170,7 +170,7 @@ def _holds(value: Any, text: str) -> bool:
 
 @dataclass(slots=True)
 class Markers:
-    """Which letters were sent back, and when. Takes about 300 bytes for each."""
+    """Which letters were sent back, and when. Takes a few hundred bytes for each."""
 
     at: dict[Place, int] = field(default_factory=dict)
     of_source: dict[str, int] = field(default_factory=dict)

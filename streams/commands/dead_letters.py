@@ -274,9 +274,9 @@ def _put(told: dict[str, Any]) -> None:
 
 
 def _time(ms: int) -> str:
-    from datetime import datetime
+    from datetime import UTC, datetime
 
     try:
-        return datetime.fromtimestamp(ms / 1_000).isoformat(sep=" ", timespec="seconds")
+        return f"{datetime.fromtimestamp(ms / 1_000, UTC):%Y-%m-%d %H:%M:%S}Z"
     except (ValueError, OverflowError, OSError):  # a year that no calendar has
         return f"{ms} ms"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +27,7 @@ from streams.client.repair import Refused, Repair
 from streams.client.way_back import WayBack
 from streams.codec import TIMESTAMP, Message, Record, dead_letter, encode, now_ms
 from streams.encode import Encoding
-from streams.kafka.sending import Sender
+from streams.kafka.sending import Sender, SendError
 from streams.topics import Topics, partition_of
 from tests.e2e.checks import replica_of, stored_profiles
 from tests.servers import Broker, ValkeyServer, config_for
@@ -422,6 +424,39 @@ def test_what_cannot_go_back_is_left_and_said(config: Config, tmp_path: Path) ->
     assert "payments" in shown.stderr and "\x1b" not in shown.output
     clicks = read_all(config, topics.clicks)[topics.clicks]
     assert sorted(m.value or b"" for m in clicks) == sorted([b"{}", click, click])
+
+
+def test_a_record_that_kafka_does_not_take_does_not_hold_up_the_others(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(config)
+    running, topics, sent = Stack(config, tmp_path), Topics(config), Sender.send
+    letters = [
+        dead_letter(topics.dead_letters, Message(topics.clicks, 0, n, TIME, b"k", value), "invalid", "why", "ingest")
+        for n, value in enumerate(encode(Click(user_id=f"u{n}", item_id="i")) for n in range(3))
+    ]
+    send(config, letters)
+
+    def refusing(self: Sender, records: Sequence[Record]) -> None:
+        if any(b"u1" in (record.value or b"") for record in records):
+            raise SendError("Kafka: MessageSizeTooLargeError")
+        sent(self, records)
+
+    monkeypatch.setattr(Sender, "send", refusing)
+    told = running.redrive("--all", status=1)
+    assert (told["sent"], told["left"]) == (2, {"not_taken": 1})
+    monkeypatch.undo()
+    told = running.redrive("--all")
+    assert (told["sent"], told["already_redriven"]) == (1, 2)
+
+
+def test_the_command_of_the_page_repairs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "dead-letters.md").read_text("utf-8")
+    (source,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    repair = Repair(shlex.join([PYTHON, "-c", source]))
+    assert json.loads(repair(b'{"user_id": "u", "stars": 8}', {})) == {"user_id": "u", "rating": 4}
+    with pytest.raises(Refused, match="not one of these"):
+        repair(b"{}", {})
 
 
 @pytest.mark.parametrize(
