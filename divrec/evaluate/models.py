@@ -10,6 +10,7 @@ from divrec.evaluate.most_bought import MostBoughtRanker
 from divrec.evaluate.popularity import HALF_LIFE_DAYS, PopularityRanker
 from divrec.evaluate.prequential import Make
 from divrec.evaluate.ranker import Past, Ranker
+from divrec.evaluate.ratings import RatingRanker
 from divrec.evaluate.stream import Stream
 from divrec.events import Item
 
@@ -44,7 +45,10 @@ def passes(names: Sequence[str], stream: Stream, config: Config, described: Mapp
 
     def engine(past: Past) -> dict[str, Ranker]:  # noqa: ARG001
         learner = EngineLearner(config, stream, described)
-        return {name: EngineRanker(learner, ENGINE[name]) for name in own}
+        rankers: dict[str, Ranker] = {name: EngineRanker(learner, ENGINE[name]) for name in own}
+        if REFERENCE in rankers and stream.rated:
+            rankers[REFERENCE] = RatingRanker(rankers[REFERENCE], stream)
+        return rankers
 
     def baseline(name: str) -> Make:
         return lambda past: {name: BASELINES[name](past)}

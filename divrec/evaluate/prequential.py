@@ -101,7 +101,10 @@ def _pass(
                 _add(chunk, tallies, categories)
         if event.rating is not None:
             for rater, tally in raters:
+                begin = process_time_ns()
                 tally.rated[event.at] = rater.rate(event.user, event.item)
+                rater.learn_rating(event)
+                tally.rate_ns += process_time_ns() - begin
         for learner in learners:
             begin = process_time_ns()
             learner.learn(event)

@@ -1,6 +1,5 @@
 """What a model must be to be evaluated."""
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -33,7 +32,7 @@ class Ranker(Protocol):
     @property
     def learner(self) -> Learner: ...
 
-    def rank(self, user: int, now: int, k: int) -> Sequence[int] | Ids:
+    def rank(self, user: int, now: int, k: int) -> list[int] | Ids:
         """At most ``k`` different items for ``user`` at stream time ``now``, best first.
 
         All must be among the items seen so far and none of ``Past.hidden``.
@@ -46,6 +45,9 @@ class Rater(Ranker, Protocol):
 
     def rate(self, user: int, item: int) -> float:
         """On the scale of the stream."""
+
+    def learn_rating(self, event: Interaction) -> None:
+        """Learn what ``event.rating`` was; after ``learn_rating`` of every earlier event that has one."""
 
 
 class Past:

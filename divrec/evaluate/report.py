@@ -23,10 +23,8 @@ _BEYOND = {
     "novelty": "novelty bits",
     "gini": "Gini",
     "entropy": "entropy bits",
-    "accuracy": "like acc.",
-    "likes_f1": "like F1",
-    "rmse": "RMSE",
 }
+_RATINGS = {"accuracy": "like acc.", "likes_f1": "like F1", "rmse": "RMSE", "cpu_us_rate": "µs"}
 _MAIN = f"ndcg@{K}"
 INTERVAL = f"- {REFERENCE}: 95 % interval of the difference in {_MAIN.upper()}. learn, rank: CPU time in µs."
 
@@ -56,7 +54,7 @@ def _model(result: Result) -> dict[str, Any]:
 
 
 def cells(evaluation: Evaluation) -> list[Cells]:
-    """Accuracy; the same over the last third with CPU time; what is beyond accuracy."""
+    """Accuracy; the same over the last third with CPU time; what is beyond accuracy; ratings, if any were predicted."""
     models = evaluation.models.items()
     accuracy = [
         [name, *(f"{result.figures[key]:.4f}" for key in _ACCURACY if key in result.figures), _against(result)]
@@ -70,16 +68,24 @@ def cells(evaluation: Evaluation) -> list[Cells]:
         ]
         for name, result in models
     ]
-    held = [key for key in _BEYOND if any(key in result.figures for _, result in models)]
-    beyond = [
-        [name, *(f"{result.figures[key]:.3f}" if key in result.figures else "" for key in held)]
-        for name, result in models
-    ]
-    return [
+    shown = [
         (["model", *_ACCURACY.values(), f"- {REFERENCE}"], accuracy),
         (["last third", *_ACCURACY.values(), "learn", "rank"], late),
-        (["model", *(_BEYOND[key] for key in held)], beyond),
     ]
+    optional = (_optional("beyond", _BEYOND, evaluation), _optional("ratings", _RATINGS, evaluation))
+    return shown + [(header, rows) for header, rows in optional if rows]
+
+
+def _optional(title: str, columns: dict[str, str], evaluation: Evaluation) -> Cells:
+    """A table of those ``columns`` and models for which there are figures."""
+    models = {name: result.figures for name, result in evaluation.models.items()}
+    held = [key for key in columns if any(key in figures for figures in models.values())]
+    rows = [
+        [name, *(f"{figures[key]:.3f}" if key in figures else "" for key in held)]
+        for name, figures in models.items()
+        if any(key in figures for key in held)
+    ]
+    return [title, *(columns[key] for key in held)], rows
 
 
 def _against(result: Result) -> str:
@@ -91,12 +97,11 @@ def tables(evaluation: Evaluation) -> list[Table]:
     """For the screen."""
     shown = []
     for header, rows in cells(evaluation):
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, caption_justify="left")
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         table.add_column(header[0], no_wrap=True)
         for name in header[1:]:
             table.add_column(name, justify="right")
         for row in rows:
             table.add_row(*row)
         shown.append(table)
-    shown[-1].caption = INTERVAL
     return shown

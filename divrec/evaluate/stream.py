@@ -54,6 +54,18 @@ class Stream:
         return len(self.user)
 
     @property
+    def rated(self) -> bool:
+        """Some events have a rating."""
+        return bool((~np.isnan(self.rating)).any())
+
+    @property
+    def likely(self) -> float:
+        """Expected ratings from here on are likes: they are nearer to ``liked`` than to the rating below it."""
+        assert self.liked is not None
+        below = self.rating[self.rating < self.liked]
+        return (self.liked + float(below.max())) / 2.0 if len(below) else self.liked
+
+    @property
     def rule(self) -> str:
         """What makes an event positive, in words."""
         if self.liked is not None:

@@ -47,7 +47,7 @@ class Tally:
         self.slates: Ids = np.full((CHUNK, k), -1, np.int32)
         self.counts: npt.NDArray[np.int64] = np.full((CHUNK, k), -1, np.int64)
         """Interactions so far with each item of the slates."""
-        self.rank_ns = self.learn_ns = 0
+        self.rank_ns = self.learn_ns = self.rate_ns = 0
         """CPU time."""
         self.rated: npt.NDArray[np.float32] = np.full(len(stream), np.nan, np.float32)
         """What the model expected each event's rating to be, NaN where it was not asked."""
@@ -133,10 +133,12 @@ class Tally:
         if stream.liked is None or not asked.any():
             return {}
         predicted, told = self.rated[asked], stream.rating[asked]
+        likes, liked = predicted >= stream.likely, told >= stream.liked
         return {
-            "accuracy": accuracy(predicted >= stream.liked, told >= stream.liked),
-            "likes_f1": likes_f1(predicted >= stream.liked, told >= stream.liked),
+            "accuracy": accuracy(likes, liked),
+            "likes_f1": likes_f1(likes, liked),
             "rmse": float(np.sqrt(np.mean((predicted - told) ** 2))),
+            "cpu_us_rate": self.rate_ns / 1_000 / int(np.count_nonzero(asked)),
         }
 
     def late_figures(self) -> dict[str, float]:

@@ -56,8 +56,8 @@ def evaluate(
     from rich.console import Console
 
     from divrec.evaluate.models import MODELS, check_names, default_names
+    from divrec.evaluate.report import INTERVAL, tables
     from divrec.evaluate.report import as_json as figures
-    from divrec.evaluate.report import tables
     from streams.collector import quiet_collector
 
     if models == "?":
@@ -82,6 +82,7 @@ def evaluate(
     )
     for table in tables(evaluation):
         console.print(table)
+    console.print(INTERVAL, highlight=False)
     if as_json is not None:
         as_json.write_bytes(msgspec.json.format(msgspec.json.encode(figures(evaluation, stream))) + b"\n")
     if report is not None:

@@ -167,7 +167,7 @@ def test_the_same_again_whatever_runs_beside(tmp_path: Path) -> None:
         measured(stream, ["popularity", "divrec-slate", "divrec", "item-item"]),
     )
     for one in (alone, beside):
-        for name in ("cpu_us_learn", "cpu_us_recommend"):
+        for name in ("cpu_us_learn", "cpu_us_recommend", "cpu_us_rate"):
             assert one.models["divrec"].figures.pop(name) > 0
     assert alone.models["divrec"] == beside.models["divrec"]
     assert set(beside.models["item-item"].against) == {"ndcg@10", "hr@10"}
@@ -204,6 +204,9 @@ class Expecting(Scores):
 
     def rate(self, user: int, item: int) -> float:  # noqa: ARG002
         return 1.0 + item % 5
+
+    def learn_rating(self, event: Interaction) -> None:
+        pass
 
 
 def test_likes_and_dislikes(tmp_path: Path) -> None:
