@@ -173,6 +173,26 @@ class ModelReady(Struct, tag_field="kind", tag="model_ready", kw_only=True, omit
     """When it was written; greater than that of every earlier marker."""
 
 
+class Quality(Struct, tag_field="kind", tag="quality", kw_only=True):
+    """How one worker's slates did, over its latest tests (value of the ``metrics`` topic).
+
+    A test is a user's first positive act on an item after a slate: was the item among the first ``k``, and how far up?
+    Beside it what the most popular items would have got. Shares and means in [0, 1], higher is better.
+    """
+
+    generation: str
+    worker: str
+    """Host and process."""
+    ts: Ts
+    k: int
+    tests: int
+    """Tests in the window: at most the latest 10,000."""
+    hr: float
+    ndcg: float
+    popularity_hr: float
+    popularity_ndcg: float
+
+
 def pack_vector(vector: npt.NDArray[np.float32]) -> bytes:
     """``float32[d]`` to little-endian float16 bytes."""
     return vector.astype("<f2").tobytes()

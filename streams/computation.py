@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from divrec.config import Config
 from divrec.deltas import Delta, ModelLogRecord, encode_record
-from divrec.engine import Ask
+from divrec.engine import Ask, Observed
 from divrec.errors import EventError
 from divrec.events import Event, Recommendation, Request, SlateItem, Trigger
 from divrec.profile import Profile
 from streams.codec import MAX_RECORD_BYTES, REPLAY, Message, Record, arrived_at, dead_letter, encode, now_ms
+from streams.quality import Shown, Turned
 from streams.replica import Replica
 from streams.topics import Topics
 
@@ -45,13 +46,17 @@ class Outcome:
         """The same of the inputs they came from, where they tell."""
         self.records: list[Record] = []
         """Recommendations, dead letters and the model-log records."""
+        self.told: list[Shown | Turned] = []
+        """What tells how good slates are."""
 
 
 class Computation:
     """Observes and recommends with one engine."""
 
-    def __init__(self, config: Config, replica: Replica) -> None:
+    def __init__(self, config: Config, replica: Replica, popular: Callable[[], tuple[str, ...]] = tuple) -> None:
+        """``popular`` tells the most popular items, to measure slates by."""
         self._config = config
+        self._popular = popular
         self._topics = Topics(config)
         self._replica = replica
         self._engine = replica.engine
@@ -99,7 +104,15 @@ class Computation:
         wants_slate = self._engine.wants_slate(observed, event, replayed=message.header(REPLAY) is not None)
         if observed.delta is not None:
             outcome.deltas.setdefault(message.partition, []).append(observed.delta)
+            self._turned(before, observed, outcome)
         return observed.profile, wants_slate
+
+    def _turned(self, before: Profile, observed: Observed, outcome: Outcome) -> None:
+        assert observed.delta is not None
+        item_id = observed.delta.item_id
+        hidden = _never if self._config.slate.allow_repeats else before.consumed.__contains__
+        if observed.profile.feedback[-1] > 0.0 and not hidden(item_id):
+            outcome.told.append(Turned(before.user_id, item_id, hidden))
 
     def _ask(self, one: Arrived, profile: Profile) -> Ask:
         request = one.event if isinstance(one.event, Request) else None
@@ -130,15 +143,16 @@ class Computation:
                 for alone in wanted:
                     await self._recommend([alone], outcome)
             return
-        for (one, ask), value in zip(wanted, values, strict=True):
+        for (one, ask), (value, shown) in zip(wanted, values, strict=True):
             user_id = ask.profile.user_id
+            outcome.told.append(shown)
             outcome.slates[user_id] = value
             outcome.answered.append(one.message.timestamp)
             if one.message.headers and (arrived := arrived_at(one.message)) is not None:
                 outcome.answered_whole.append(arrived)
             outcome.records.append(Record(self._topics.recommendations, one.message.partition, user_id.encode(), value))
 
-    async def _slates(self, wanted: list[tuple[Arrived, Ask]]) -> list[bytes]:
+    async def _slates(self, wanted: list[tuple[Arrived, Ask]]) -> list[tuple[bytes, Shown]]:
         asks = [ask for _, ask in wanted]
         async with self._replica.still:
             version, model = self._replica.version, self._engine.catalog.model
@@ -147,9 +161,12 @@ class Computation:
                 made = self._engine.make(packed)
             else:  # the event loop goes on with what is to be read and written
                 made = await asyncio.to_thread(self._engine.make, packed)
-            slates = self._engine.explain(asks, made)
+            slates, popular = self._engine.explain(asks, made), self._popular()
         return [
-            encode(self._recommendation(one, ask, items, version, model))
+            (
+                encode(self._recommendation(one, ask, items, version, model)),
+                Shown(ask.profile.user_id, [item.item_id for item in items], popular),
+            )
             for (one, ask), items in zip(wanted, slates, strict=True)
         ]
 
@@ -178,3 +195,7 @@ class Computation:
         log.error("event %s: %s (%s): dead letter", one.event_id, reason, type(error).__name__, extra=position)
         detail = str(error) if isinstance(error, EventError) else traceback.format_exc()
         return dead_letter(self._topics.dead_letters, one.message, reason, detail, STAGE, known_id=one.event_id)
+
+
+def _never(item_id: str) -> bool:  # noqa: ARG001
+    return False

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from divrec.config import Config
-from divrec.events import Click, Event, Item, ItemVector, ModelReady, Recommendation, Request, Review
+from divrec.events import Click, Event, Item, ItemVector, ModelReady, Quality, Recommendation, Request, Review
 from streams.codec import (
     ARRIVED,
     DEAD_LETTER_HEADERS,
@@ -44,6 +44,7 @@ SCHEMAS: dict[str, Any] = {
     "recommendation": Recommendation,
     "item_vector": ItemVector,
     "model_ready": ModelReady,
+    "quality": Quality,
 }
 """What is described, by the name of its file."""
 
@@ -128,6 +129,9 @@ CHANNELS = (
         "What could not be used: key, value and headers as they came, and headers that say why.",
         {"description": "As it came."},
         (*sorted(DEAD_LETTER_HEADERS), REDRIVEN),
+    ),
+    Channel(
+        "metrics", ("Quality",), "send", "How each worker's slates do, every ten seconds.", {"description": "None."}
     ),
 )
 

@@ -31,6 +31,7 @@ from streams.collector import quiet_collector
 from streams.computation import STAGE, Arrived, Computation, Outcome
 from streams.health.gauges import of_consumer, of_profiles, of_replica
 from streams.kafka.log_reader import begin_of, holds, read_range
+from streams.quality import SlateQuality
 from streams.replica import Replica
 from streams.topics import Topics, partition_of
 from streams.worker import Worker, run_worker
@@ -73,7 +74,8 @@ class Recommend:
         self._topics = Topics(worker.config)
         self._producer = worker.producer
         self._metrics = worker.metrics
-        self._computation = Computation(worker.config, replica)
+        self.quality = SlateQuality(worker.config, replica.engine)
+        self._computation = Computation(worker.config, replica, self.quality.popular)
         self._store = store
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
         """As the last computed batch leaves them."""
@@ -123,7 +125,9 @@ class Recommend:
             with self._metrics.timed("write"):
                 await self._send(batch)
                 as_computed = await self._save(batch)
-            if not as_computed:
+            if as_computed:
+                self.quality.note(batch.outcome.told)
+            else:
                 async with self._computing:
                     self.forget(batch.ends())
                     await self._process(batch.messages)
@@ -152,6 +156,7 @@ class Recommend:
         if not await self._save(batch):
             self.forget(batch.ends())
             return False
+        self.quality.note(batch.outcome.told)
         self._evict()
         return True
 
@@ -439,12 +444,16 @@ async def set_up(worker: Worker) -> None:
     metrics.watch(lambda: of_consumer(worker.app, [recommend.acks]))
     metrics.watch(lambda: of_replica(worker.config, replica))
     metrics.watch(lambda: of_profiles(worker.config, recommend.cached_profiles()))
+    metrics.watch(recommend.quality.samples)
     health.turns["following the model log"] = lambda: replica.stepped_at
     health.reached["store"] = partial(store.load, [], [0])
 
+    publishing = asyncio.create_task(recommend.quality.publish(partial(send_all, worker.producer)))
+
     async def stop_following() -> None:
-        following.cancel()
-        await asyncio.wait([following])
+        for task in (following, publishing):
+            task.cancel()
+        await asyncio.wait([following, publishing])
 
     worker.closers.append(stop_following)
     worker.app.on_partitions_revoked.connect(revoked, weak=False)

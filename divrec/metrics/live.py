@@ -50,7 +50,7 @@ class LiveQuality:
         if min(k, window, users) < 1:
             raise ValueError(f"k, window and users must be at least 1, got {k}, {window} and {users}")
         self.k = k
-        self._users = users
+        self.users = users
         self._waiting: OrderedDict[str, tuple[Sequence[str], Sequence[str]]] = OrderedDict()
         self._places: Places = np.zeros((2, window), np.int64)
         """Of the slates and of popularity; from 1, 0 for a miss."""
@@ -67,7 +67,7 @@ class LiveQuality:
         """
         self._waiting[user_id] = (slate, popular)
         self._waiting.move_to_end(user_id)
-        if len(self._waiting) > self._users:
+        if len(self._waiting) > self.users:
             self._waiting.popitem(last=False)
 
     def turned_to(self, user_id: str, item_id: str, hidden: Callable[[str], bool]) -> bool:

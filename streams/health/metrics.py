@@ -84,6 +84,14 @@ SKIPPED = Definition("skipped_records", "counter", "Records of followed topics t
 REFUSED = Definition("refused_items", "counter", "Items and vectors not taken because the catalogue was full.")
 OTHER_VECTORS = Definition("other_model_vectors", "counter", "Vectors of other text models that were not kept.")
 INTERACTIONS = Definition("interactions", "counter", "Interactions that the model has learned, over all workers.")
+QUALITY = Definition(
+    "quality",
+    "gauge",
+    "Mean hit rate (hr) and NDCG of this worker's published slates, and of the most popular items in their place, over "
+    "the latest tests: a test is a user's first positive act on an item after a slate.",
+    ("of", "measure"),
+)
+QUALITY_TESTS = Definition("quality_tests", "gauge", "Tests that the quality is a mean of.")
 INFO = Definition("info", "gauge", "Always 1: which worker this is.", ("worker", "generation", "version"))
 
 DEFINITIONS = tuple(value for value in globals().values() if isinstance(value, Definition))

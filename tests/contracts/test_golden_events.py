@@ -10,7 +10,7 @@ import pytest
 
 from divrec.config import FeedbackConfig
 from divrec.data.decode import decode_event, decoder
-from divrec.events import Click, Item, ItemVector, ModelReady, Recommendation, Request, Review, unpack_vector
+from divrec.events import Click, Item, ItemVector, ModelReady, Quality, Recommendation, Request, Review, unpack_vector
 
 GOLDEN = sorted((Path(__file__).parent / "golden_v1").glob("*.json"))
 SHAPES: dict[str, Any] = {
@@ -21,6 +21,7 @@ SHAPES: dict[str, Any] = {
     "recommendation": Recommendation,
     "item_vector": ItemVector,
     "model_ready": ModelReady,
+    "quality": Quality,
 }
 LEAST = {
     "item": {"title": "", "categories": [], "available": True, "price": None, "ts": 0},
