@@ -34,6 +34,7 @@ from rivals import BATCH, ONLINE, rivals
 from divrec.config import Config
 from divrec.data.log import Log, open_log
 from divrec.data.mapping import parse_map
+from divrec.evaluate.content import Content
 from divrec.evaluate.models import REFERENCE, default_names, passes
 from divrec.evaluate.prequential import Evaluation, evaluate
 from divrec.evaluate.report import as_json
@@ -84,7 +85,8 @@ def measure(
     others, missing = rivals(among)
     for package in missing:
         console.print(f"[bold red]NOT COMPARED: {package} is not installed (make install-bench)")
-    made = passes(models, stream, Config(), described) + others
+    content = Content(described)
+    made = passes(models, stream, Config(), content) + others
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(name, total=len(made) * len(stream))
@@ -92,7 +94,7 @@ def measure(
             stream,
             made,
             reference=REFERENCE,
-            described=described,
+            content=content,
             told=lambda behind: progress.update(task, completed=behind),
         )
 

@@ -1,13 +1,12 @@
 """divrec itself, by the very engine that the streams run."""
 
-from collections.abc import Mapping
-
 from divrec.config import Config
 from divrec.deltas import ModelLogRecord
 from divrec.engine import Engine
+from divrec.evaluate.content import Content
 from divrec.evaluate.ranker import Interaction, Learner
 from divrec.evaluate.stream import ACTIONS, Stream
-from divrec.events import Click, Item, Review
+from divrec.events import Click, ItemVector, Review
 from divrec.profile import Profile
 from divrec.warm_up import warm_up
 
@@ -18,10 +17,10 @@ class EngineLearner:
     An item enters the catalogue with its first event, so that what is not seen yet is never recommended.
     """
 
-    def __init__(self, config: Config, stream: Stream, described: Mapping[str, Item]) -> None:
+    def __init__(self, config: Config, stream: Stream, content: Content) -> None:
         self.engine = Engine(evaluated(config, stream))
         self.numbers = {item_id: number for number, item_id in enumerate(stream.items)}
-        self._stream, self._described = stream, described
+        self._stream, self._content = stream, content
         self._profiles: dict[int, Profile] = {}
         self._listed = 0
         warm_up(config)
@@ -36,8 +35,7 @@ class EngineLearner:
         user_id, item_id = self._stream.users[event.user], self._stream.items[event.item]
         if event.item == self._listed:
             self._listed += 1
-            if (item := self._described.get(item_id)) is not None:
-                self.engine.put_item(item)
+            self._list(item_id)
         told: Click | Review
         if event.action == "review":
             told = Review(user_id=user_id, item_id=item_id, text="", rating=event.rating, ts=event.ts)
@@ -47,6 +45,13 @@ class EngineLearner:
         self._profiles[event.user] = observed.profile
         if observed.delta is not None:
             self.engine.apply(ModelLogRecord(0, [observed.delta]), event.at)
+
+    def _list(self, item_id: str) -> None:
+        content = self._content
+        if (item := content.items.get(item_id)) is not None:
+            self.engine.put_item(item)
+        if (vector := content.vectors.get(item_id)) is not None:
+            self.engine.put_vector(ItemVector(item_id=item_id, model=content.model, vector=vector))
 
 
 class EngineRanker:

@@ -1,9 +1,10 @@
 """The models by name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from divrec.config import Config
 from divrec.errors import ConfigError
+from divrec.evaluate.content import Content
 from divrec.evaluate.engine_rankers import EngineLearner, EngineRanker
 from divrec.evaluate.item_item import ItemItemRanker
 from divrec.evaluate.most_bought import MostBoughtRanker
@@ -12,7 +13,6 @@ from divrec.evaluate.prequential import Make
 from divrec.evaluate.ranker import Past, Ranker
 from divrec.evaluate.ratings import RatingRanker
 from divrec.evaluate.stream import Stream
-from divrec.events import Item
 
 REFERENCE = "divrec"
 """What intervals compare with."""
@@ -35,7 +35,7 @@ MODELS = {
 }
 
 
-def passes(names: Sequence[str], stream: Stream, config: Config, described: Mapping[str, Item]) -> list[Make]:
+def passes(names: Sequence[str], stream: Stream, config: Config, content: Content) -> list[Make]:
     """What makes the models ``names``, one pass for each; those of the engine share one.
 
     Raises ConfigError for a name that is none.
@@ -44,7 +44,7 @@ def passes(names: Sequence[str], stream: Stream, config: Config, described: Mapp
     own = [name for name in names if name in ENGINE]
 
     def engine(past: Past) -> dict[str, Ranker]:  # noqa: ARG001
-        learner = EngineLearner(config, stream, described)
+        learner = EngineLearner(config, stream, content)
         rankers: dict[str, Ranker] = {name: EngineRanker(learner, ENGINE[name]) for name in own}
         if REFERENCE in rankers and stream.rated:
             rankers[REFERENCE] = RatingRanker(rankers[REFERENCE], stream)

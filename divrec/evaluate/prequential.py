@@ -12,10 +12,10 @@ from time import process_time_ns
 import numpy as np
 
 from divrec.evaluate.categories import Categories
+from divrec.evaluate.content import Content, Vectors, centred_vectors
 from divrec.evaluate.ranker import Interaction, Past, Ranker, Rater
 from divrec.evaluate.stream import ACTIONS, Stream
 from divrec.evaluate.tally import CHUNK, CURVES, Tally, Tests
-from divrec.events import Item
 from divrec.metrics.bootstrap import Interval, paired_bootstrap
 
 K = 10
@@ -53,18 +53,20 @@ def evaluate(
     passes: Sequence[Make],
     *,
     reference: str,
-    described: Mapping[str, Item] | None = None,
+    content: Content | None = None,
     k: int = K,
     told: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
     """Run the models of each of ``passes`` over the stream; ``told`` hears how many events of all passes are behind.
 
     What is measured does not depend on which models share a pass, but CPU time (of the process) does: models that
-    take turns push each other's data out of the caches. ``described`` are the items by id, for their categories.
+    take turns push each other's data out of the caches. ``content`` says what the items are.
     """
+    content = content or Content()
+    vectors = centred_vectors(content, stream)
     done: dict[str, Tally] = {}
     for number, make in enumerate(passes):
-        done |= _pass(stream, make, described or {}, k, told, number * len(stream))
+        done |= _pass(stream, make, content, vectors, k, told, number * len(stream))
     first = done.get(reference)
     models = {}
     for name, tally in done.items():
@@ -76,9 +78,15 @@ def evaluate(
 
 
 def _pass(
-    stream: Stream, make: Make, described: Mapping[str, Item], k: int, told: Callable[[int], None], before: int
+    stream: Stream,
+    make: Make,
+    content: Content,
+    vectors: Vectors,
+    k: int,
+    told: Callable[[int], None],
+    before: int,
 ) -> dict[str, Tally]:
-    past, categories = Past(stream), Categories(stream, described)
+    past, categories = Past(stream), Categories(stream, content.items)
     rankers = make(past)
     tallies = {name: Tally(stream, k) for name in rankers}
     learners = list({id(ranker.learner): ranker.learner for ranker in rankers.values()}.values())
@@ -98,7 +106,7 @@ def _pass(
                 tally.put(row, np.asarray(slate, np.int32), past.counts)
             chunk.held += 1
             if chunk.held == CHUNK:
-                _add(chunk, tallies, categories)
+                _add(chunk, tallies, categories, vectors)
         if event.rating is not None:
             for rater, tally in raters:
                 begin = process_time_ns()
@@ -113,7 +121,7 @@ def _pass(
         categories.learn(event)
         if event.at % _TOLD_EVERY == 0:
             told(before + event.at)
-    _add(chunk, tallies, categories)
+    _add(chunk, tallies, categories, vectors)
     told(before + len(stream))
     for name, ranker in rankers.items():
         tallies[name].learn_ns = learned[id(ranker.learner)]
@@ -131,10 +139,10 @@ def _events(stream: Stream) -> Iterator[tuple[Interaction, bool]]:
             yield Interaction(at, user, item, told, ACTIONS[action], ts, positive), tested
 
 
-def _add(chunk: Tests, tallies: Mapping[str, Tally], categories: Categories) -> None:
+def _add(chunk: Tests, tallies: Mapping[str, Tally], categories: Categories, vectors: Vectors) -> None:
     if chunk.held:
         for tally in tallies.values():
-            tally.add(chunk, categories)
+            tally.add(chunk, categories, vectors)
     chunk.first += chunk.held
     chunk.held = 0
 

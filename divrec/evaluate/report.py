@@ -1,5 +1,6 @@
 """An evaluation as JSON, and as tables for screen and page."""
 
+import math
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -20,9 +21,9 @@ _BEYOND = {
     "ild": "ILD",
     "ild_categories": "ILD by categ.",
     "calibration": "KL to profile",
-    "novelty": "novelty bits",
+    "novelty": "novelty",
     "gini": "Gini",
-    "entropy": "entropy bits",
+    "entropy": "entropy",
 }
 _RATINGS = {"accuracy": "like acc.", "likes_f1": "like F1", "rmse": "RMSE", "cpu_us_rate": "µs"}
 _MAIN = f"ndcg@{K}"
@@ -56,8 +57,13 @@ def _model(result: Result) -> dict[str, Any]:
 def cells(evaluation: Evaluation) -> list[Cells]:
     """Accuracy; the same over the last third with CPU time; what is beyond accuracy; ratings, if any were predicted."""
     models = evaluation.models.items()
+    against = [f"- {REFERENCE}"] if any(result.against for _, result in models) else []
     accuracy = [
-        [name, *(f"{result.figures[key]:.4f}" for key in _ACCURACY if key in result.figures), _against(result)]
+        [
+            name,
+            *(f"{result.figures.get(key, math.nan):.4f}" for key in _ACCURACY),
+            *([_against(result)] if against else []),
+        ]
         for name, result in models
     ]
     late = [
@@ -69,7 +75,7 @@ def cells(evaluation: Evaluation) -> list[Cells]:
         for name, result in models
     ]
     shown = [
-        (["model", *_ACCURACY.values(), f"- {REFERENCE}"], accuracy),
+        (["model", *_ACCURACY.values(), *against], accuracy),
         (["last third", *_ACCURACY.values(), "learn", "rank"], late),
     ]
     optional = (_optional("beyond", _BEYOND, evaluation), _optional("ratings", _RATINGS, evaluation))

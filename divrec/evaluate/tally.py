@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from divrec.evaluate.categories import Categories
+from divrec.evaluate.content import Vectors
 from divrec.evaluate.stream import Flags, Ids, Stream
 from divrec.metrics.calibration import calibration
 from divrec.metrics.coverage import catalog_coverage, user_coverage
@@ -76,7 +77,7 @@ class Tally:
         self.counts[row, : len(found)] = counts[found]
         self.counts[row, len(found) :] = -1
 
-    def add(self, tests: Tests, categories: Categories) -> None:
+    def add(self, tests: Tests, categories: Categories, vectors: Vectors) -> None:
         """Sum up what was put."""
         n = tests.held
         slates, users = self.slates[:n], tests.user[:n]
@@ -101,6 +102,8 @@ class Tally:
             np.add.at(self.group_sums[name], groups, values[name])
             np.add.at(self._curves[name], points, values[name])
         values["novelty"] = novelty(self.counts[:n], tests.events[:n])
+        if vectors.shape[1]:
+            values["ild"] = ild(vectors[slates])
         if len(categories):
             flags = categories.of(slates)
             values["ild_categories"] = ild(flags)

@@ -117,10 +117,11 @@ def _history(
     )
     if dumps:
         return EventsDump(settings, dumps, catalogs, log)
-    return RawLog(log, lambda user: partition_of(user, partitions), _encoder(settings) if encode else None)
+    return RawLog(log, lambda user: partition_of(user, partitions), cached_encoder(settings) if encode else None)
 
 
-def _encoder(settings: "Config") -> "Encoder":
+def cached_encoder(settings: "Config") -> "Encoder":
+    """The text model, in front of it the vectors that earlier runs kept."""
     from divrec.text.cache import CachedEncoder
     from divrec.text.encoder import load_encoder
 

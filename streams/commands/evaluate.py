@@ -1,5 +1,6 @@
 """``divrec evaluate``."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,12 +9,15 @@ import typer
 from streams.commands.options import ConfigFile, configured
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from rich.progress import Progress, ProgressColumn
 
     from divrec.config import Config
+    from divrec.evaluate.content import Content
     from divrec.evaluate.prequential import Evaluation
     from divrec.evaluate.stream import Stream
     from divrec.events import Item
+
+_ENCODED_AT_ONCE = 256
 
 
 def evaluate(
@@ -32,6 +36,9 @@ def evaluate(
         list[Path] | None, typer.Option(metavar="FILE", help="A file of items, for their categories; may be repeated.")
     ] = None,
     items_map: Annotated[str | None, typer.Option(metavar="MAP", help="Columns of the items' files.")] = None,
+    encode: Annotated[
+        bool, typer.Option("--encode", help="Give items their vectors: as slow as BERT is, the first time.")
+    ] = False,
     positive: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +62,7 @@ def evaluate(
     import msgspec
     from rich.console import Console
 
+    from divrec.evaluate.content import Content
     from divrec.evaluate.models import MODELS, check_names, default_names
     from divrec.evaluate.report import INTERVAL, tables
     from divrec.evaluate.report import as_json as figures
@@ -73,7 +81,8 @@ def evaluate(
         settings, logs, columns, preset, items or [], items_map, _positive(positive), repeats, limit, seed
     )
     quiet_collector()
-    evaluation = _measure(settings, stream, described, names)
+    content = _encoded(settings, stream, described) if encode else Content(described)
+    evaluation = _measure(settings, stream, content, names)
     console = Console()
     console.print(
         f"{len(stream):,} events of {len(stream.users):,} users with {len(stream.items):,} items; "
@@ -127,62 +136,74 @@ def _read(
     repeats: bool,
     limit: int | None,
     seed: int,
-) -> "tuple[Stream, Mapping[str, Item]]":
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+) -> "tuple[Stream, dict[str, Item]]":
+    from rich.progress import DownloadColumn
 
     from divrec.data.log import open_log
     from divrec.data.mapping import parse_map
     from divrec.evaluate.stream import WIDE, read_stream
 
-    log = open_log(
+    history = open_log(
         logs,
         map=parse_map(columns) if columns else None,
-        items=items,
-        items_map=parse_map(items_map) if items_map else None,
         preset=preset,
         feedback=settings.feedback if preset else WIDE,
     )
-    with (
-        log,
-        Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        ) as reading,
-    ):
-        task = reading.add_task("reading", total=log.total_bytes)
-        log.progress = lambda more: reading.advance(task, more)
-        described = {item.item_id: item for item in log.items()}
-        stream = read_stream(log, settings.feedback, positive=positive, repeats=repeats, limit=limit, seed=seed)
-    if bad := log.rejected:
+    catalog = open_log([], items=items, items_map=parse_map(items_map) if items_map else None)
+    with history, catalog, _progress(DownloadColumn()) as reading:
+        task = reading.add_task("reading", total=history.total_bytes + catalog.total_bytes)
+        history.progress = catalog.progress = lambda more: reading.advance(task, more)
+        described = {item.item_id: item for log in (history, catalog) for item in log.items()}
+        stream = read_stream(history, settings.feedback, positive=positive, repeats=repeats, limit=limit, seed=seed)
+    if bad := Counter(history.rejected) + Counter(catalog.rejected):
         told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(bad.items()))
-        typer.echo(f"{sum(bad.values()):,} bad lines left out: {told}", err=True)
+        typer.echo(f"{bad.total():,} bad lines left out: {told}", err=True)
     return stream, described
 
 
-def _measure(settings: "Config", stream: "Stream", described: "Mapping[str, Item]", names: list[str]) -> "Evaluation":
+def _progress(counts: "ProgressColumn") -> "Progress":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    text = TextColumn("{task.description}")
+    return Progress(text, BarColumn(), counts, TimeRemainingColumn(), console=Console(stderr=True))
+
+
+def _encoded(settings: "Config", stream: "Stream", items: "dict[str, Item]") -> "Content":
+    """The items of the stream with terms and vectors, as the encode worker gives them."""
+    from rich.progress import MofNCompleteColumn
+
+    from divrec.backfill import described
+    from divrec.evaluate.content import Content
+    from divrec.events import pack_vector
+    from divrec.text.content import item_text
+    from streams.commands.backfill import cached_encoder
+
+    encoder = cached_encoder(settings)
+    held = {item_id: described(items[item_id]) for item_id in stream.items if item_id in items}
+    texts = {item_id: text for item_id, item in held.items() if (text := item_text(item))}
+    vectors: dict[str, bytes] = {}
+    with _progress(MofNCompleteColumn()) as encoding:
+        for first in encoding.track(range(0, len(texts), _ENCODED_AT_ONCE), description="encoding"):
+            batch = list(texts)[first : first + _ENCODED_AT_ONCE]
+            found = encoder.encode([texts[item_id] for item_id in batch])
+            vectors.update(zip(batch, map(pack_vector, found), strict=True))
+    return Content(held, encoder.name, vectors)
+
+
+def _measure(settings: "Config", stream: "Stream", content: "Content", names: list[str]) -> "Evaluation":
+    from rich.progress import MofNCompleteColumn
 
     from divrec.evaluate.models import REFERENCE, passes
     from divrec.evaluate.prequential import evaluate as measure
 
-    made = passes(names, stream, settings, described)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as progress:
+    made = passes(names, stream, settings, content)
+    with _progress(MofNCompleteColumn()) as progress:
         task = progress.add_task("evaluating", total=len(made) * len(stream))
         return measure(
             stream,
             made,
             reference=REFERENCE,
-            described=described,
+            content=content,
             told=lambda behind: progress.update(task, completed=behind),
         )

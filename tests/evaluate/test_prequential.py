@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from divrec.config import Config
+from divrec.evaluate.content import Content
 from divrec.evaluate.models import passes
 from divrec.evaluate.popularity import PopularityRanker
 from divrec.evaluate.prequential import Evaluation, Make, evaluate
 from divrec.evaluate.ranker import Interaction, Learner, Past, Ranker
 from divrec.evaluate.stream import Stream
 from divrec.evaluate.tally import CHUNK
-from divrec.events import Item
+from divrec.events import Item, pack_vector
 from tests.evaluate.logs import stream_of
 
 T0 = 1_600_000_000
@@ -148,16 +149,20 @@ def checked(make: Make) -> Make:
     return lambda past: {name: Checked(ranker, past) for name, ranker in make(past).items()}
 
 
-def described(stream: Stream) -> dict[str, Item]:
-    return {
+def described(stream: Stream) -> Content:
+    items = {
         item_id: Item(item_id=item_id, categories=[f"c{number % 7}", f"c{number % 3}"], ts=T0 * 1000)
         for number, item_id in enumerate(stream.items)
     }
+    random = np.random.default_rng(0)
+    vectors = {item_id: random.normal(size=16).astype(np.float32) + 3 for item_id in stream.items[::2]}
+    packed = {item_id: pack_vector(vector / np.linalg.norm(vector)) for item_id, vector in vectors.items()}
+    return Content(items, Config().encoder.model, packed)
 
 
 def measured(stream: Stream, names: list[str]) -> Evaluation:
-    items = described(stream)
-    return evaluate(stream, passes(names, stream, Config(), items), reference="divrec", described=items)
+    content = described(stream)
+    return evaluate(stream, passes(names, stream, Config(), content), reference="divrec", content=content)
 
 
 def test_the_same_again_whatever_runs_beside(tmp_path: Path) -> None:
@@ -178,6 +183,7 @@ def test_figures_are_in_their_ranges(tmp_path: Path) -> None:
     for result in found.models.values():
         figures = result.figures
         assert figures["user_coverage"] == 1.0 and 0 < figures["catalog_coverage"] <= 1
+        assert 0.8 < figures["ild"] < 1.2, "random vectors, once their mean is gone"
         assert 0 <= figures["ild_categories"] <= 1 and 0 <= figures["calibration"] <= math.log(100)
         assert 0 <= figures["gini"] < 1 and 0 < figures["entropy"] <= math.log2(found.items)
         assert sum(result.curves["hr@10"]) / len(result.curves["hr@10"]) == pytest.approx(figures["hr@10"], abs=0.02)
