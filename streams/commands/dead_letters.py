@@ -135,6 +135,8 @@ def _count(letters: "DeadLetters", as_json: bool) -> None:
 
 def _list(letters: "DeadLetters", limit: int, as_json: bool) -> None:
     shown = deque(letters, maxlen=limit)
+    if letters.count > limit:
+        typer.echo(f"the latest {limit:,} of {letters.count:,}", err=True)
     if as_json:
         for letter in shown:
             _put(_plain(letter, letters.markers.redriven(letter)))
@@ -146,15 +148,13 @@ def _list(letters: "DeadLetters", limit: int, as_json: bool) -> None:
             _cell(letter.reason),
             _cell(letter.stage),
             _cell(letter.source),
-            _cell(letter.event_id),
+            "" if letter.event_id == letter.source else _cell(letter.event_id),
             _cell(letter.last_line[:400]),
             "" if (at := letters.markers.redriven(letter)) is None else _time(at),
         ]
         for letter in shown
     ]
     _table(("at", "when", "reason", "stage", "source", "event id", "detail", "redriven"), rows)
-    if letters.count > len(shown):
-        typer.echo(f"the latest {len(shown):,} of {letters.count:,}", err=True)
 
 
 def _table(columns: tuple[str, ...], rows: list[list[str]], right: int = 0) -> None:
@@ -195,7 +195,7 @@ def _show(letter: "Letter", redriven: int | None) -> None:
             line("header", f"{_cell(name)} = {_brief(value)}")
     line("key", _brief(message.key))
     line("detail")
-    for text in _lines(letter.detail):
+    for text in _lines(letter.detail.rstrip()):
         console.print(Text(f"  {text}"))
     line("value", "" if message.value is None else f"{len(message.value):,} bytes")
     for text in _value(message.value):
