@@ -21,7 +21,7 @@ from divrec.interest.vectors import INTEREST_HISTORY, REVIEW_DECAY
 from divrec.items import ItemIndex
 from divrec.model import DAY_MS, Model
 from divrec.profile import Profile
-from divrec.rank.blend import FIXED_WEIGHTS
+from divrec.rank.blend import FIXED_WEIGHTS, Weights
 from divrec.retrieve.candidates import CandidateSpace
 from divrec.rules.publish import makes_slate
 from divrec.slate import Asks, Slates, empty_slates, make_slates
@@ -188,8 +188,11 @@ class Engine:
         """The slates for ``asks``, in their order."""
         return self.explain(asks, self.make(self.pack(asks))) if asks else []
 
-    def make(self, asks: Asks) -> Slates:
-        """The slates for packed asks. May run in a thread, while nothing is learned and no other call is under way."""
+    def make(self, asks: Asks, weights: Weights = FIXED_WEIGHTS) -> Slates:
+        """The slates for packed asks. May run in a thread, while nothing is learned and no other call is under way.
+
+        ``weights`` of the signals, float32[len(SIGNALS)]: others than the blend's are for evaluation.
+        """
         slates = empty_slates(len(asks.k), int(asks.k.max()))
         make_slates(
             asks,
@@ -197,7 +200,7 @@ class Engine:
             self.catalog.arrays(),
             self.items.fingerprints,
             self._candidates.space,
-            FIXED_WEIGHTS,
+            weights,
             self.config.slate.pool,
             self._fresh_ms,
             slates,

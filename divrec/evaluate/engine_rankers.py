@@ -1,13 +1,16 @@
 """divrec itself, by the very engine that the streams run."""
 
+import numpy as np
+
 from divrec.config import Config
 from divrec.deltas import ModelLogRecord
-from divrec.engine import Engine
+from divrec.engine import Ask, Engine
 from divrec.evaluate.content import Content
 from divrec.evaluate.ranker import Interaction, Learner
 from divrec.evaluate.stream import ACTIONS, Stream
 from divrec.events import Click, ItemVector, Review
 from divrec.profile import Profile
+from divrec.retrieve.candidates import SIGNALS
 from divrec.warm_up import warm_up
 
 
@@ -69,6 +72,26 @@ class EngineRanker:
         slate = learner.engine.recommend(learner.profile(user), now, k=k, diversity=self._diversity)
         numbers = learner.numbers
         return [numbers[item.item_id] for item in slate]
+
+
+class SignalRanker:
+    """One signal of the engine alone: only what it has something to say for is recommended."""
+
+    def __init__(self, learner: EngineLearner, signal: int) -> None:
+        self._learner = learner
+        self._weights = np.zeros(len(SIGNALS), np.float32)
+        self._weights[signal] = 1.0
+
+    @property
+    def learner(self) -> Learner:
+        return self._learner
+
+    def rank(self, user: int, now: int, k: int) -> list[int]:
+        engine, numbers = self._learner.engine, self._learner.numbers
+        asks = engine.pack([Ask(self._learner.profile(user), now, k, 0.0)])
+        slates = engine.make(asks, self._weights)
+        rows = slates.rows[0, : slates.sizes[0]][slates.relevance[0, : slates.sizes[0]] > 0]
+        return [numbers[engine.items.id(row)] for row in rows.tolist()]
 
 
 def evaluated(config: Config, stream: Stream) -> Config:

@@ -10,7 +10,7 @@ import pytest
 
 from divrec.config import Config
 from divrec.evaluate.content import Content
-from divrec.evaluate.models import passes
+from divrec.evaluate.models import SIGNAL_MODELS, passes
 from divrec.evaluate.popularity import PopularityRanker
 from divrec.evaluate.prequential import Evaluation, Make, evaluate
 from divrec.evaluate.ranker import Interaction, Learner, Past, Ranker
@@ -137,7 +137,7 @@ class Checked:
 def test_nothing_hidden_or_unseen_is_recommended(tmp_path: Path) -> None:
     for repeats in (False, True):
         stream = random_stream(tmp_path, repeats=repeats, events=1_000)
-        names = ["divrec", "divrec-slate", "popularity", "decayed-popularity", "item-item"]
+        names = ["divrec", "divrec-slate", *SIGNAL_MODELS, "popularity", "decayed-popularity", "item-item"]
         if repeats:
             names.append("most-bought")
         made = passes(names, stream, Config(), described(stream))
