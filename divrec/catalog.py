@@ -5,10 +5,12 @@ mean over the catalogue, unit length again. Cosines then spread over [-1, 1].
 """
 
 from collections.abc import Mapping
+from sys import getsizeof
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from divrec.events import Item
 from divrec.items import ItemIndex, grown, hash64
@@ -22,6 +24,7 @@ AT_ONCE = 4_096
 """Vectors that are placed at once: what is needed beside the catalogue stays small."""
 WITHDRAWN_PER_ITEM = 4
 """Withdrawals remembered, in multiples of ``max_items``."""
+HASH_BYTES = getsizeof(2**63)
 
 
 class CatalogArrays(NamedTuple):
@@ -53,6 +56,7 @@ class Catalog:
         self.refused = 0
         """Items not taken because the catalogue was full."""
         self.descriptions: list[Item | None] = []
+        """Without the text of the description: it can be long, and only the encoder reads it."""
         self.words: list[frozenset[str]] = []
         """Terms and categories of each item: what a user's keywords are looked for in."""
         self.hidden: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
@@ -69,6 +73,7 @@ class Catalog:
         self._codes = empty_codes(0, 0)
         self._vectors_held = 0
         self._recentre_at = 2
+        self._described_bytes = 0
         self._withdrawn: set[int] = set()
         self._all_remembered = True
         self._count = 0
@@ -91,8 +96,7 @@ class Catalog:
         self._codes = grown(self._codes, blocks(capacity))
 
     def clear(self, index: int) -> None:
-        self.descriptions[index] = None
-        self.words[index] = NO_WORDS
+        self._describe(index, None)
         self.hidden[index] = self.listed[index] = False
         self.ts[index] = 0
         self._drop_vector(index)
@@ -119,8 +123,7 @@ class Catalog:
         self._count += not self.listed[index]
         self.listed[index] = True
         self.hidden[index] = False
-        self.descriptions[index] = item
-        self.words[index] = frozenset([*item.terms, *(category.casefold() for category in item.categories)])
+        self._describe(index, replace(item, description="") if item.description else item)
         self.near[index] = self.has_vector[index]
         self.ts[index] = item.ts
         self._newest = None
@@ -135,12 +138,17 @@ class Catalog:
             return
         self._count -= bool(self.listed[index])
         self.listed[index] = False
-        self.descriptions[index] = None
-        self.words[index] = NO_WORDS
+        self._describe(index, None)
         self.hidden[index] = True
         self._drop_vector(index)
         self._newest = None
         self.items.release_if_unused(index)
+
+    def _describe(self, index: int, item: Item | None) -> None:
+        self._described_bytes -= _bytes_of(self.descriptions[index], self.words[index])
+        words = frozenset([*item.terms, *(name.casefold() for name in item.categories)]) if item else NO_WORDS
+        self.descriptions[index], self.words[index] = item, words
+        self._described_bytes += _bytes_of(item, words)
 
     def put_vector(self, item_id: str, vector: Vectors) -> None:
         """Take the unit ``vector[d]`` of an item; vectors of withdrawn items are not kept."""
@@ -263,8 +271,18 @@ class Catalog:
             "catalog_withdrawn": len(self._withdrawn),
             "catalog_withdrawn_bound": WITHDRAWN_PER_ITEM * self.max_items,
             "catalog_refused": self.refused,
-            "catalog_bytes": sum(array.nbytes for array in arrays),
+            "catalog_bytes": sum(array.nbytes for array in arrays)
+            + self._described_bytes
+            + getsizeof(self._withdrawn)
+            + HASH_BYTES * len(self._withdrawn),
         }
+
+
+def _bytes_of(item: Item | None, words: frozenset[str]) -> int:
+    if item is None:
+        return 0
+    texts = (item.item_id, item.title, item.brand, item.seller, item.event_id, *item.categories, *words)
+    return sum(map(getsizeof, (item, item.categories, item.terms, words, *texts)))
 
 
 def _unit(vectors: Vectors) -> Vectors:

@@ -17,10 +17,10 @@ from divrec.engine import Engine
 from divrec.errors import DeltaError, EventError, SnapshotError
 from divrec.events import Item, ItemVector
 from divrec.model import ModelState
-from divrec.state.snapshot import latest_snapshot, write_snapshot
+from divrec.state.snapshot import latest_snapshot, remove_old_generations, write_snapshot
 from streams.codec import Message, decode_item, decode_vector_record
 from streams.kafka.log_reader import ends_of, make_consumer, partitions_of, polled
-from streams.topics import Topics
+from streams.topics import MODEL_LOG_DAYS, Topics
 
 log = logging.getLogger(__name__)
 
@@ -217,6 +217,9 @@ class Replica:
             keep = self._config.worker.snapshots_kept
             try:
                 place = await asyncio.to_thread(write_snapshot, self._directory, state, keep)
+                reach = time.time() - MODEL_LOG_DAYS * 86_400
+                for old in await asyncio.to_thread(remove_old_generations, self._directory, reach):
+                    log.info("snapshots of an earlier generation removed: %s", old)
             except OSError as error:
                 log.error("snapshot at model-log offset %d was not written: %s", state.version, error)
             else:

@@ -19,6 +19,7 @@ from streams.kafka.clients import client_arguments, refusal, unsaid
 COMPACTED_PARTITIONS = 4
 DAY_MS = 86_400_000
 LARGE_MESSAGE_BYTES = 4_194_304
+MODEL_LOG_DAYS = 30
 """Longest record of the model log (one holds the deltas of a whole batch) and of the dead letters (which add headers
 to the original)."""
 REQUEST_TIMEOUT_MS = 10_000
@@ -118,7 +119,7 @@ def topic_specs(config: Config) -> list[TopicSpec]:
         TopicSpec(topics.events, n, {"cleanup.policy": "delete", "retention.ms": "-1"}, exact=True),
         TopicSpec(topics.catalog, COMPACTED_PARTITIONS, compacted),
         TopicSpec(topics.item_vectors, COMPACTED_PARTITIONS, compacted),
-        TopicSpec(topics.model_log, 1, _kept(30) | large, exact=True),
+        TopicSpec(topics.model_log, 1, _kept(MODEL_LOG_DAYS) | large, exact=True),
         TopicSpec(topics.recommendations, n, _kept(7)),
         TopicSpec(topics.dead_letters, COMPACTED_PARTITIONS, _kept(90) | large),
         TopicSpec(topics.metrics, 1, _kept(30), required=False),

@@ -203,3 +203,18 @@ def test_equal_vectors(count: int) -> None:
     cosines: Any = catalog.vectors[:count] @ catalog.vectors[:count].T
     assert ((lengths < 1e-6) | (np.abs(lengths - 1) < 1e-3)).all()
     assert np.allclose(cosines, cosines[0, 0], atol=1e-3), "equal vectors have equal cosines"
+
+
+def test_descriptions_are_counted_and_their_text_is_not_kept() -> None:
+    catalog = catalog_of()
+    before = catalog.sizes()["catalog_bytes"]
+    item = Item(item_id="a", title="t" * 1_000, description="d" * 50_000, categories=["Kind"], terms=["w" * 30] * 5)
+    catalog.put(item)
+    once = catalog.sizes()["catalog_bytes"]
+    assert before + 1_000 < once < before + 3_000 and item.description
+    catalog.put(item)
+    assert catalog.sizes()["catalog_bytes"] == once
+    for n in range(10):
+        catalog.put(Item(item_id="a", available=n % 2 == 1, title="short"))
+    catalog.put(Item(item_id="a", available=False))
+    assert catalog.sizes()["catalog_bytes"] - before < 500, "what is left is the hash of the withdrawn one"

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from divrec.events import Item
 from divrec.items import ItemIndex
 from divrec.model import DAY_MS, Model
 from divrec.profile import Profile
-from divrec.state.snapshot import latest_snapshot, write_snapshot
+from divrec.state.snapshot import latest_snapshot, remove_old_generations, write_snapshot
 
 START = 1_000_000_000_000
 LATEST = 253_402_300_799_999
@@ -312,6 +313,42 @@ def test_a_damaged_snapshot_is_said_and_passed_over(
         state = latest_snapshot(tmp_path)
     assert state is not None and state.version == int(older.name)
     assert "trying an older one" in caplog.text
+
+
+@pytest.mark.parametrize("file", ["model.json", "counts.npy"])
+def test_a_damaged_snapshot_is_written_again(tmp_path: Path, file: str) -> None:
+    engine = learned(100)
+    place = write_snapshot(tmp_path, engine.model.state(), keep=2)
+    (place / file).write_bytes(b"damaged")
+    assert latest_snapshot(tmp_path) is None
+    assert write_snapshot(tmp_path, engine.model.state(), keep=2) == place
+    state = latest_snapshot(tmp_path)
+    assert state is not None and state.digest() == engine.model.state().digest()
+    assert [left.name for left in tmp_path.iterdir()] == [place.name]
+    written = place.stat().st_ino
+    assert write_snapshot(tmp_path, engine.model.state(), keep=2).stat().st_ino == written, "a good one stays"
+
+
+def test_what_a_crash_left_is_removed(tmp_path: Path) -> None:
+    """Once the snapshots kept are newer: before, another worker may still be writing it."""
+    engine = Engine(CONFIG)
+    left = tmp_path / f".{2:020d}.elsewhere.1"
+    left.mkdir()
+    (left / "counts.npy").touch()
+    for version in range(5):
+        engine.apply(ModelLogRecord(0, [Delta(version, "a", 1.0, START, [])]), version)
+        write_snapshot(tmp_path, engine.model.state(), keep=2)
+        assert left.exists() == (version < 3)
+
+
+def test_snapshots_of_generations_that_nothing_follows_are_removed(tmp_path: Path) -> None:
+    state, now = learned(20).model.state(), time.time()
+    for generation in ("old", "current", "next"):
+        write_snapshot(tmp_path / generation, state, keep=2)
+    (tmp_path / "no generation").mkdir()
+    assert remove_old_generations(tmp_path / "current", now - 60) == []
+    assert {place.name for place in remove_old_generations(tmp_path / "current", now + 60)} == {"old", "next"}
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["current", "no generation"]
 
 
 def test_any_byte_of_a_snapshot_changed_is_noticed(tmp_path: Path) -> None:

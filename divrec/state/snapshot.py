@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -32,11 +33,14 @@ class _Header(msgspec.Struct):
 
 
 def write_snapshot(directory: Path, state: ModelState, keep: int) -> Path:
-    """Write ``state`` and remove all but the newest ``keep`` snapshots; where it lies."""
+    """Write ``state`` and remove all but the newest ``keep`` snapshots; where it lies.
+
+    A snapshot of that version that can be read stays.
+    """
     place = directory / f"{state.version:020d}"
-    if not place.exists():
+    if not _is_good(place):
         # Workers of one directory come to a version together, and in containers all may have one process id.
-        written = directory / f".{state.version:020d}.{socket.gethostname()}.{os.getpid()}"
+        written = directory / f".{place.name}.{socket.gethostname()}.{os.getpid()}"
         shutil.rmtree(written, ignore_errors=True)
         written.mkdir(parents=True)
         for name, array in state.arrays.items():
@@ -53,13 +57,44 @@ def write_snapshot(directory: Path, state: ModelState, keep: int) -> Path:
             state.digest(),
         )
         (written / "model.json").write_bytes(msgspec.json.encode(header))
-        try:
-            written.rename(place)
-        except OSError:  # another worker of this machine was faster
-            shutil.rmtree(written, ignore_errors=True)
-    for old in _snapshots(directory)[keep:]:
+        _put(written, place)
+    snapshots = _snapshots(directory)
+    for old in snapshots[keep:]:
         shutil.rmtree(old, ignore_errors=True)
+    for unfinished in directory.glob(f".{'[0-9]' * 20}.*"):
+        if len(snapshots) >= keep and unfinished.name[1:21] < snapshots[keep - 1].name:  # a worker crashed there
+            shutil.rmtree(unfinished, ignore_errors=True)
     return place
+
+
+def _put(written: Path, place: Path) -> None:
+    """Move ``written`` to ``place``, where there is nothing, a damaged snapshot, or just now another worker's."""
+    if place.exists():
+        damaged = written.with_name(f"{written.name}.damaged")
+        with suppress(OSError):  # another worker was faster
+            place.rename(damaged)
+        shutil.rmtree(damaged, ignore_errors=True)
+    try:
+        written.rename(place)
+    except OSError:
+        shutil.rmtree(written, ignore_errors=True)
+        if not place.exists():
+            raise
+
+
+def remove_old_generations(directory: Path, before: float) -> list[Path]:
+    """Remove the snapshots of the other generations beside ``directory`` that have none since ``before`` (seconds).
+
+    ``before`` is what the model log reaches back to: what is older cannot be followed up any more.
+    """
+    removed = []
+    for other in directory.parent.iterdir():
+        # Not the time of modification: a copy may have that of its original.
+        written = [place.stat().st_ctime for place in _snapshots(other) if other.name != directory.name]
+        if written and max(written) < before:
+            shutil.rmtree(other, ignore_errors=True)
+            removed.append(other)
+    return removed
 
 
 def latest_snapshot(directory: Path) -> ModelState | None:
@@ -70,6 +105,17 @@ def latest_snapshot(directory: Path) -> ModelState | None:
         except SnapshotError as error:
             log.warning("%s; trying an older one", error)
     return None
+
+
+def _is_good(place: Path) -> bool:
+    if not place.exists():
+        return False
+    try:
+        _read(place)
+    except SnapshotError as error:
+        log.warning("%s; it is written again", error)
+        return False
+    return True
 
 
 def _snapshots(directory: Path) -> list[Path]:
