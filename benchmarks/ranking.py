@@ -118,6 +118,10 @@ def table(name: str, evaluation: Evaluation) -> Table:
             f"{figures['cpu_us_recommend']:,.0f}",
             f"{min(river) / figures['cpu_us_recommend']:,.1f}" if river else "",
         )
+    best = max(
+        (result.figures["ndcg@10"], model) for model, result in evaluation.models.items() if model in SIGNAL_MODELS
+    )
+    shown.caption = f"divrec is {evaluation.models[REFERENCE].figures['ndcg@10'] - best[0]:+.4f} above {best[1]}"
     return shown
 
 

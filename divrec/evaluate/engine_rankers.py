@@ -1,5 +1,8 @@
 """divrec itself, by the very engine that the streams run."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 
 from divrec.config import Config
@@ -11,11 +14,14 @@ from divrec.evaluate.stream import ACTIONS, Stream
 from divrec.events import Click, ItemVector, Review
 from divrec.profile import Profile
 from divrec.retrieve.candidates import SIGNALS
+from divrec.state.profile_file import ProfileFile
 from divrec.warm_up import warm_up
 
 
 class EngineLearner:
     """An engine and the profiles of all users: observe, model log, apply, one event at a time.
+
+    Profiles beyond ``worker.cached_profiles`` lie in a temporary file.
 
     An item enters the catalogue with its first event, so that what is not seen yet is never recommended.
     """
@@ -24,15 +30,13 @@ class EngineLearner:
         self.engine = Engine(evaluated(config, stream))
         self.numbers = {item_id: number for number, item_id in enumerate(stream.items)}
         self._stream, self._content = stream, content
-        self._profiles: dict[int, Profile] = {}
+        self._directory = TemporaryDirectory(prefix="divrec-evaluate-")
+        self._profiles = ProfileFile(Path(self._directory.name) / "profiles.sqlite", config.worker.cached_profiles)
         self._listed = 0
         warm_up(config)
 
     def profile(self, user: int) -> Profile:
-        profile = self._profiles.get(user)
-        if profile is None:
-            profile = self._profiles[user] = Profile(self._stream.users[user], 0)
-        return profile
+        return self._profiles.get(self._stream.users[user], 0)
 
     def learn(self, event: Interaction) -> None:
         user_id, item_id = self._stream.users[event.user], self._stream.items[event.item]
@@ -45,7 +49,7 @@ class EngineLearner:
         else:
             told = Click(user_id=user_id, item_id=item_id, action=event.action, rating=event.rating, ts=event.ts)  # type: ignore[arg-type]
         observed = self.engine.observe(self.profile(event.user), told, str(event.at), event.at)
-        self._profiles[event.user] = observed.profile
+        self._profiles.put(observed.profile)
         if observed.delta is not None:
             self.engine.apply(ModelLogRecord(0, [observed.delta]), event.at)
 

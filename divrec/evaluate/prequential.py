@@ -94,6 +94,8 @@ def _pass(
     chunk = Tests(len(categories))
     pairs = [(ranker, tallies[name]) for name, ranker in rankers.items()]
     raters = [(ranker, tallies[name]) for name, ranker in rankers.items() if isinstance(ranker, Rater)]
+    for _, tally in raters:
+        tally.rated = np.full(len(stream), np.nan, np.float32)
     for event, tested in _events(stream):
         if tested:
             row = chunk.held

@@ -50,8 +50,8 @@ class Tally:
         """Interactions so far with each item of the slates."""
         self.rank_ns = self.learn_ns = self.rate_ns = 0
         """CPU time."""
-        self.rated: npt.NDArray[np.float32] = np.full(len(stream), np.nan, np.float32)
-        """What the model expected each event's rating to be, NaN where it was not asked."""
+        self.rated: npt.NDArray[np.float32] = np.zeros(0, np.float32)
+        """What the model expected each event's rating to be, NaN where it was not asked; empty if it predicts none."""
         self._sums: dict[str, float] = {}
         self._known: dict[str, int] = {}
         self._last = dict.fromkeys(ACCURACY, 0.0)
@@ -132,9 +132,9 @@ class Tally:
 
     def _likes(self, stream: Stream) -> dict[str, float]:
         """How well it tells likes from dislikes, and the error of its ratings, where it was asked."""
-        asked = ~np.isnan(self.rated)
-        if stream.liked is None or not asked.any():
+        if stream.liked is None or not len(self.rated):
             return {}
+        asked = ~np.isnan(self.rated)
         predicted, told = self.rated[asked], stream.rating[asked]
         likes, liked = predicted >= stream.likely, told >= stream.liked
         return {

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from divrec.config import Config
+from divrec.config import Config, WorkerConfig
 from divrec.evaluate.content import Content
 from divrec.evaluate.models import SIGNAL_MODELS, passes
 from divrec.evaluate.popularity import PopularityRanker
@@ -160,21 +160,22 @@ def described(stream: Stream) -> Content:
     return Content(items, Config().encoder.model, packed)
 
 
-def measured(stream: Stream, names: list[str]) -> Evaluation:
+def measured(stream: Stream, names: list[str], config: Config | None = None) -> Evaluation:
     content = described(stream)
-    return evaluate(stream, passes(names, stream, Config(), content), reference="divrec", content=content)
+    return evaluate(stream, passes(names, stream, config or Config(), content), reference="divrec", content=content)
 
 
-def test_the_same_again_whatever_runs_beside(tmp_path: Path) -> None:
+def test_the_same_again_whatever_runs_beside_and_fits_in_memory(tmp_path: Path) -> None:
     stream = random_stream(tmp_path, events=1_500)
     alone, beside = (
         measured(stream, ["divrec"]),
         measured(stream, ["popularity", "divrec-slate", "divrec", "item-item"]),
     )
-    for one in (alone, beside):
+    few = measured(stream, ["divrec"], Config(worker=WorkerConfig(cached_profiles=5)))
+    for one in (alone, beside, few):
         for name in ("cpu_us_learn", "cpu_us_recommend", "cpu_us_rate"):
             assert one.models["divrec"].figures.pop(name) > 0
-    assert alone.models["divrec"] == beside.models["divrec"]
+    assert alone.models["divrec"] == beside.models["divrec"] == few.models["divrec"]
     assert set(beside.models["item-item"].against) == {"ndcg@10", "hr@10"}
 
 
