@@ -11,6 +11,7 @@ from time import process_time_ns
 
 import numpy as np
 
+from divrec.errors import ConfigError
 from divrec.evaluate.categories import Categories
 from divrec.evaluate.content import Content, Vectors, centred_vectors
 from divrec.evaluate.ranker import Interaction, Past, Ranker, Rater
@@ -60,8 +61,14 @@ def evaluate(
     """Run the models of each of ``passes`` over the stream; ``told`` hears how many events of all passes are behind.
 
     What is measured does not depend on which models share a pass, but CPU time (of the process) does: models that
-    take turns push each other's data out of the caches. ``content`` says what the items are.
+    take turns push each other's data out of the caches. ``content`` says what the items are. Raises ConfigError if the
+    stream holds no test.
     """
+    if not stream.tested.any():
+        raise ConfigError(
+            f"nothing to test: expected a user with two positive events, found none among {len(stream.users):,}; "
+            f"positive: {stream.rule}"
+        )
     content = content or Content()
     vectors = centred_vectors(content, stream)
     done: dict[str, Tally] = {}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from divrec.config import Config, WorkerConfig
+from divrec.errors import ConfigError
 from divrec.evaluate.content import Content
 from divrec.evaluate.models import SIGNAL_MODELS, passes
 from divrec.evaluate.popularity import PopularityRanker
@@ -204,6 +205,12 @@ def test_an_unseen_item_is_a_miss(tmp_path: Path) -> None:
     found = evaluate(stream, [make], reference="all")
     assert found.tested == made[0].asked == 19
     assert found.models["all"].figures["hr@10"] == 0.0, "the user has had every item that was seen"
+
+
+def test_a_stream_without_tests_is_refused(tmp_path: Path) -> None:
+    stream = stream_of(tmp_path, "u,i,r,t", [f"a,x,5,{T0}", f"b,x,5,{T0 + 1}", f"b,y,3,{T0 + 2}"])
+    with pytest.raises(ConfigError, match="a user with two positive events, found none among 2; positive: rating >= 4"):
+        evaluate(stream, [popularity], reference="divrec")
 
 
 class Expecting(Scores):
