@@ -121,7 +121,7 @@ def table(name: str, evaluation: Evaluation) -> Table:
     best = max(
         (result.figures["ndcg@10"], model) for model, result in evaluation.models.items() if model in SIGNAL_MODELS
     )
-    shown.caption = f"divrec is {evaluation.models[REFERENCE].figures['ndcg@10'] - best[0]:+.4f} above {best[1]}"
+    shown.caption = f"{REFERENCE} - {best[1]}: {evaluation.models[REFERENCE].figures['ndcg@10'] - best[0]:+.4f}"
     return shown
 
 
