@@ -22,13 +22,12 @@ class Interval(NamedTuple):
 
 
 def paired_bootstrap(
-    differences: Values, tests: Items | Values, *, seed: int = 0, rounds: int = ROUNDS, level: float = 0.95
+    differences: Values, tests: Items, *, seed: int = 0, rounds: int = ROUNDS, level: float = 0.95
 ) -> Interval:
     """The interval of Σ ``differences`` / Σ ``tests``, by its percentiles when units are drawn with replacement.
 
     ``differences`` float64[u] are the sums of (model - reference) over the tests of each unit (a user, or a group of
-    users), ``tests`` [u] how many tests that are, or their weight. The same ``seed`` gives the same interval. All NaN
-    without tests.
+    users), ``tests`` int[u] how many tests that are. The same ``seed`` gives the same interval. All NaN without tests.
     """
     held = tests > 0
     units, counts = differences[held], tests[held].astype(np.float64)
