@@ -4,70 +4,74 @@ Picks, one after the other, the item with the highest
 
     (1 - diversity) · r(i) - diversity · max_{j picked} cos(v_i, v_j)
 
-where r is the relevance scaled to [0, 1] over the candidates. The first pick is the most relevant item unless
-``diversity`` is 1 (then the first candidate). Ties go to the candidate that comes first.
+where r is the relevance scaled to [0, 1] over the candidates and a cosine below 0 counts as 0. The first pick is the
+most relevant item.
+
+The penalty only grows, so a value from an earlier round is an upper bound: cosines are computed only for candidates
+whose bound reaches the best value of the round (Minoux, 1978).
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from divrec.compiled import compiled_fast
+from divrec.diversify.candidates import Floats, Positions, accepted, ahead, cosine, first, scaled, unit
 
-Floats = npt.NDArray[np.float32]
 
-
-def mmr(relevance: Floats, vectors: Floats, k: int, *, diversity: float) -> npt.NDArray[np.int32]:
+def mmr(relevance: Floats, vectors: Floats, k: int, *, diversity: float) -> Positions:
     """Positions of the slate in the order of picking: int32[min(k, n)].
 
-    ``relevance`` is float32[n], ``vectors`` float32[n, d] of unit length, a zero row is unlike everything (cosine 0).
-    Raises ValueError for a ``diversity`` outside [0, 1], a negative ``k``, shapes that do not fit, or values that
-    are not finite.
+    ``relevance`` is float32[n], ``vectors`` float32[n, d] of any length, a zero row is unlike everything (cosine 0).
+    Ties go to the more relevant, then to the first. With relevance in [0, 1] the picks are those of pyversity's
+    ``mmr``. Raises ValueError for a ``diversity`` outside [0, 1], a negative ``k``, shapes that do not fit, or values
+    that are not finite.
     """
-    if not 0.0 <= diversity <= 1.0:
-        raise ValueError(f"diversity must be in [0, 1], got {diversity}")
-    if k < 0:
-        raise ValueError(f"k must be at least 0, got {k}")
-    if relevance.ndim != 1 or vectors.ndim != 2 or len(relevance) != len(vectors):
-        raise ValueError(f"expected relevance[n] and vectors[n, d], got shapes {relevance.shape} and {vectors.shape}")
-    with np.errstate(over="ignore"):
-        relevance, vectors = np.array(relevance, np.float32, order="C"), np.array(vectors, np.float32, order="C")
-    if not (np.isfinite(relevance).all() and np.isfinite(vectors).all()):
-        raise ValueError("relevance and vectors must be finite in float32, got NaN, infinity or a larger number")
-    return pick(relevance, vectors, k, np.float32(diversity))
+    return _mmr(*accepted(relevance, vectors, k, diversity), k, np.float32(diversity))
 
 
 @compiled_fast
-def pick(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> npt.NDArray[np.int32]:
-    """``mmr`` without its checks."""
-    n, d = vectors.shape
-    k = min(k, n)
-    picked = np.empty(k, np.int32)
-    if k == 0:
-        return picked
-    low = np.float64(relevance.min())  # their difference may be too much for float32
-    scale = relevance.max() - low
-    gain = np.zeros(n, np.float32)
-    if scale > 0:
-        for i in range(n):
-            gain[i] = (1.0 - diversity) * (relevance[i] - low) / scale
-    nearest = np.full(n, np.float32(-2))
+def _mmr(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> Positions:
+    vectors, inverse = unit(vectors)
+    return _greedy(relevance, vectors, inverse, min(k, len(relevance)), diversity, np.float32(0))
+
+
+@compiled_fast
+def pick(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> Positions:
+    """``mmr`` for vectors of unit length (or zero), within compiled code; a cosine below 0 counts as it is."""
+    one = np.ones(len(vectors), np.float32)
+    return _greedy(relevance, vectors, one, min(k, len(relevance)), diversity, np.float32(-1))
+
+
+@compiled_fast
+def _greedy(
+    relevance: Floats, vectors: Floats, inverse: Floats, k: int, diversity: np.float32, least: np.float32
+) -> Positions:
+    n = len(relevance)
+    gain = scaled(relevance)
+    share = np.float32(1.0 - diversity)
+    bound = np.empty(n, np.float32)
+    for i in range(n):
+        gain[i] *= share
+        bound[i] = gain[i] - diversity * least
+    nearest = np.full(n, least)
+    known = np.zeros(n, np.int32)  # how many of the picks the bound knows of
     free = np.ones(n, np.bool_)
+    picked = np.empty(k, np.int32)
     for position in range(k):
+        start = first(bound, free, relevance)
         best = -1
-        best_value = np.float32(-np.inf)
-        for i in range(n):
-            if free[i]:
-                value = gain[i] if position == 0 else gain[i] - diversity * nearest[i]
-                if best < 0 or value > best_value:
-                    best_value = value
-                    best = i
+        best_value = np.float32(0)
+        for at in range(-1, n):
+            i = start if at < 0 else at
+            if not free[i] or (best >= 0 and bound[i] < best_value):
+                continue
+            if diversity > 0 and known[i] < position:
+                for before in range(known[i], position):
+                    nearest[i] = max(nearest[i], cosine(vectors, inverse, i, picked[before]))
+                known[i] = position
+                bound[i] = gain[i] - diversity * min(nearest[i], np.float32(1))
+            if ahead(bound[i], i, best_value, best, relevance):
+                best = i
+                best_value = bound[i]
         picked[position] = best
         free[best] = False
-        if diversity > 0 and position + 1 < k:
-            for i in range(n):
-                if free[i]:
-                    cosine = np.float32(0)
-                    for a in range(d):
-                        cosine += vectors[i, a] * vectors[best, a]
-                    nearest[i] = max(nearest[i], cosine)
     return picked

@@ -71,12 +71,12 @@ def test_the_contract_finds(diversify: Any, said: str) -> None:
 
 
 def reference(relevance: Any, vectors: Any, k: int, diversity: float) -> list[int]:
-    """MMR as the paper has it."""
+    """MMR as the paper has it; what is opposite is no more different than what has nothing in common."""
     scaled = (relevance - relevance.min()) / (np.ptp(relevance) or 1.0)
     picked: list[int] = []
     while len(picked) < min(k, len(relevance)):
         gains = {
-            i: (1 - diversity) * scaled[i] - (diversity * max(vectors[picked] @ vectors[i]) if picked else 0.0)
+            i: (1 - diversity) * scaled[i] - (diversity * max(0.0, *vectors[picked] @ vectors[i]) if picked else 0.0)
             for i in range(len(relevance))
             if i not in picked
         }
