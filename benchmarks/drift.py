@@ -36,7 +36,6 @@ from rich.progress import track
 from rich.table import Table
 from river import drift
 
-from divrec.cf.neighbours import NeighbourTable, add_pair
 from divrec.compiled import compiled
 from divrec.config import FeedbackConfig
 from divrec.data.log import Log, open_log
@@ -63,12 +62,30 @@ Floats = npt.NDArray[np.float32]
 
 
 @compiled
+def count_pair(ids: Ids, weights: Floats, row: int, other: int) -> None:
+    """Lossy counting: in a full row a new pair wears the weakest one down and takes its place once it is at 1."""
+    weakest = 0
+    for slot in range(ids.shape[1]):
+        if ids[row, slot] == other or ids[row, slot] < 0:
+            ids[row, slot] = other
+            weights[row, slot] += np.float32(1)
+            return
+        if weights[row, slot] < weights[row, weakest]:
+            weakest = slot
+    if weights[row, weakest] <= np.float32(1):
+        ids[row, weakest] = other
+        weights[row, weakest] = np.float32(1)
+    else:
+        weights[row, weakest] -= np.float32(1)
+
+
+@compiled
 def learn(ids: Ids, weights: Floats, counts: Floats, item: int, history: Ids) -> None:
     counts[item] += np.float32(1)
     for other in history:
         if other != item:
-            add_pair(ids, weights, item, other, np.float32(1))
-            add_pair(ids, weights, other, item, np.float32(1))
+            count_pair(ids, weights, item, other)
+            count_pair(ids, weights, other, item)
 
 
 @compiled
@@ -149,8 +166,8 @@ def measure(name: str, stream: Stream, described: Mapping[str, Item]) -> dict[st
         for detector, make in DETECTORS.items()
         for kept in KEPT
     }
-    table = NeighbourTable(WIDTH)
-    table.resize(len(stream.items))
+    pairs = np.full((len(stream.items), WIDTH), -1, np.int32)
+    weights = np.zeros((len(stream.items), WIDTH), np.float32)
     counts = np.zeros(len(stream.items), np.float32)
     histories: list[list[int]] = [[] for _ in stream.users]
     interests = np.zeros((len(stream.users), topics.shape[1]), np.float32)
@@ -169,7 +186,7 @@ def measure(name: str, stream: Stream, described: Mapping[str, Item]) -> dict[st
             plain = decays[:, : len(recent)]
             given = np.stack([*plain, *(watch.weights(user, plain[1]) for watch in watches.values())])
             hidden = np.array(history, np.int32)
-            at = places(table.ids, table.weights, counts, recent, given, hidden, item, seen)
+            at = places(pairs, weights, counts, recent, given, hidden, item, seen)
             gains = np.where(at < 10, 1.0 / np.log2(at + 2.0), 0.0)
             best = overall.argmax()
             own = (successes[user] + PRIOR * overall / max(1, ranked)).argmax()
@@ -186,7 +203,7 @@ def measure(name: str, stream: Stream, described: Mapping[str, Item]) -> dict[st
         elif test:  # an item never seen is a miss for all
             found.append(np.zeros(len(names)))
             tested.append(user)
-        learn(table.ids, table.weights, counts, item, recent)
+        learn(pairs, weights, counts, item, recent)
         interests[user] = TOPIC_DECAY * interests[user] + (1 - TOPIC_DECAY) * topics[item]
         history.append(item)
         seen = max(seen, item + 1)

@@ -107,7 +107,7 @@ def _learn_factors(arrays: RatingArrays, item: int, user: Doubles, error: float)
 
 @compiled
 def _learn_pair(arrays: RatingArrays, row: int, other: int, product: float, plain: float) -> None:
-    """As ``divrec.cf.neighbours.add_pair``, with sums that wear down as the count does."""
+    """Lossy counting, as in ``divrec.cf.neighbours``; the sums wear down as the count does."""
     ids, together = arrays.neighbours, arrays.together
     weakest = -1
     lowest = np.float32(np.inf)
