@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from divrec.events import Item
 from divrec.items import ItemIndex, grown, hash64
-from divrec.retrieve.nearest import BLOCK, Ids, Space, Vectors, blocks, empty_codes, encode_code, nearest
+from divrec.retrieve.cells import Cells
+from divrec.retrieve.nearest import Ids, Space, Vectors, encode_code, nearest
 
 CENTRED_UNTIL = 65_536
 """The centre is taken anew whenever the number of vectors has doubled, until there are this many."""
@@ -70,7 +71,7 @@ class Catalog:
         """Centred unit vectors, float32[capacity, d]; zero where there is none."""
         self.centre: Vectors = np.zeros(0, np.float32)
         self._raw: npt.NDArray[np.float16] = np.zeros((0, 0), np.float16)
-        self._codes = empty_codes(0, 0)
+        self._cells = Cells()
         self._vectors_held = 0
         self._recentre_at = 2
         self._described_bytes = 0
@@ -93,7 +94,7 @@ class Catalog:
         self.has_vector = grown(self.has_vector, capacity)
         self.vectors = grown(self.vectors, capacity)
         self._raw = grown(self._raw, capacity)
-        self._codes = grown(self._codes, blocks(capacity))
+        self._cells.resize(capacity)
 
     def clear(self, index: int) -> None:
         self._describe(index, None)
@@ -206,18 +207,21 @@ class Catalog:
             self._vectors_held -= 1
             self.has_vector[index] = self.near[index] = False
             self.vectors[index] = 0.0
+            self._cells.remove(index)
 
     def _shape(self, dimensions: int) -> None:
         capacity = len(self.hidden)
         self.dimensions = dimensions
         self.vectors = np.zeros((capacity, dimensions), np.float32)
         self._raw = np.zeros((capacity, dimensions), np.float16)
-        self._codes = empty_codes(capacity, dimensions)
+        self._cells.clear(dimensions)
         self.centre = np.zeros(dimensions, np.float32)
 
     def _place(self, index: int) -> None:
         self.vectors[index] = self.centred(self._raw[index].astype(np.float32))
-        encode_code(self.vectors[index], self._codes[index // BLOCK, :, index % BLOCK])
+        code = np.empty((self.dimensions + 63) // 64, np.uint64)
+        encode_code(self.vectors[index], code)
+        self._cells.put(index, code)
 
     def _recentre(self) -> None:
         held = np.flatnonzero(self.has_vector)
@@ -226,12 +230,14 @@ class Catalog:
             total += self._raw[held[at : at + AT_ONCE]].sum(axis=0, dtype=np.float32)
         if len(held) > 1:  # one alone would be its own centre, and nothing be left of it
             self.centre = (total / len(held)).astype(np.float32)
+        codes = np.empty((len(held), (self.dimensions + 63) // 64), np.uint64)
         for at in range(0, len(held), AT_ONCE):
             rows = held[at : at + AT_ONCE]
             self.vectors[rows] = placed = _unit(self._raw[rows].astype(np.float32) - self.centre)
-            signs = np.zeros((len(rows), 64 * self._codes.shape[1]), np.bool_)
+            signs = np.zeros((len(rows), 64 * codes.shape[1]), np.bool_)
             signs[:, : self.dimensions] = placed > 0
-            self._codes[rows // BLOCK, :, rows % BLOCK] = np.packbits(signs, axis=1, bitorder="little").view("<u8")
+            codes[at : at + AT_ONCE] = np.packbits(signs, axis=1, bitorder="little").view("<u8")
+        self._cells.rebuild(held.astype(np.int32), codes)
         self._recentre_at = max(2, 2 * self._vectors_held)
 
     def centred(self, vector: Vectors) -> Vectors:
@@ -245,7 +251,7 @@ class Catalog:
         return nearest(self._space(), query, count)
 
     def _space(self) -> Space:
-        return Space(self.vectors, self._codes, self.near[: len(self.items.ids)])
+        return Space(self.vectors, self._cells.arrays, self.near[: len(self.items.ids)])
 
     def arrays(self) -> CatalogArrays:
         return CatalogArrays(self.hidden, self.ts, self.vectors, self._space(), self.newest())
@@ -262,7 +268,7 @@ class Catalog:
         return self._newest
 
     def sizes(self) -> dict[str, int]:
-        arrays = (self.hidden, self.listed, self.near, self.ts, self.has_vector, self.vectors, self._raw, self._codes)
+        arrays = (self.hidden, self.listed, self.near, self.ts, self.has_vector, self.vectors, self._raw)
         return {
             "catalog_items": self._count,
             "catalog_items_bound": self.max_items,
@@ -272,6 +278,7 @@ class Catalog:
             "catalog_withdrawn_bound": WITHDRAWN_PER_ITEM * self.max_items,
             "catalog_refused": self.refused,
             "catalog_bytes": sum(array.nbytes for array in arrays)
+            + self._cells.nbytes
             + self._described_bytes
             + getsizeof(self._withdrawn)
             + HASH_BYTES * len(self._withdrawn),

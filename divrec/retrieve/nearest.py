@@ -2,9 +2,8 @@
 
 The code of a vector is the sign of each dimension after centring, packed into 64-bit words; the Hamming distance of
 codes orders vectors roughly by angle (Charikar, 2002). A code of 384 dimensions takes 48 bytes, the vector 1,536, and
-the exact cosine decides among several times as many codes as are asked for. All codes are looked at: it is one pass
-over contiguous memory, which the processor does many words at a time, and nothing has to be kept in order as items
-come and go.
+the exact cosine decides among several times as many codes as are asked for. Few codes are all looked at, of many those
+in the cells nearest to the interest (``cells``).
 """
 
 from typing import NamedTuple
@@ -13,34 +12,26 @@ import numpy as np
 import numpy.typing as npt
 
 from divrec.compiled import compiled, compiled_fast
+from divrec.retrieve.cells import BLOCK, CellArrays, cells_by_distance
 from divrec.retrieve.popcount import popcount
 
 Vectors = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int32]
 
-Codes = npt.NDArray[np.uint64]
-"""uint64[blocks, words, BLOCK]: the words of item i lie at [i // BLOCK, :, i % BLOCK]."""
-
-BLOCK = 1_024
+LOOKED_AT = 65_536
+"""Codes that a search looks at, and one more in ``SHARE_LOOKED_AT`` items."""
+SHARE_LOOKED_AT = 32
 OVERSAMPLING = 4
 SHARE = 512
-"""One more in so many items is compared exactly: the more there are, the less a code tells."""
+"""One more in so many codes looked at is compared exactly: the more there are, the less a code tells."""
 
 
 class Space(NamedTuple):
     """What is searched, by item index."""
 
     vectors: Vectors
-    codes: Codes
+    cells: CellArrays
     usable: npt.NDArray[np.bool_]
-
-
-def empty_codes(capacity: int, dimensions: int) -> Codes:
-    return np.zeros((blocks(capacity), (dimensions + 63) // 64, BLOCK), np.uint64)
-
-
-def blocks(capacity: int) -> int:
-    return -(-capacity // BLOCK)
 
 
 @compiled
@@ -60,40 +51,52 @@ def nearest(space: Space, query: Vectors, count: int) -> tuple[Ids, Vectors]:
     """
     if len(query) == 0 or not query.any():
         return np.empty(0, np.int32), np.empty(0, np.float32)
-    code = np.empty(space.codes.shape[1], np.uint64)
+    code = np.empty(space.cells.centres.shape[1], np.uint64)
     encode_code(query, code)
-    rows = nearest_codes(space, code, OVERSAMPLING * count + len(space.usable) // SHARE)
+    most = max(LOOKED_AT, len(space.usable) // SHARE_LOOKED_AT)
+    rows = nearest_codes(space, code, OVERSAMPLING * count + min(most, len(space.usable)) // SHARE, most)
     cosine = cosines(space.vectors, rows, query)
     order = np.argsort(-cosine, kind="mergesort")[:count]
     return rows[order], cosine[order]
 
 
 @compiled
-def nearest_codes(space: Space, code: npt.NDArray[np.uint64], count: int) -> Ids:
-    """Up to ``count`` usable items whose codes are nearest to ``code``, by index; of equal distances the first.
+def nearest_codes(space: Space, code: npt.NDArray[np.uint64], count: int, most: int) -> Ids:
+    """Up to ``count`` usable items whose codes are nearest to ``code``, of the about ``most`` in the nearest cells.
 
     Items no farther than ``limit`` are noted, and ``limit`` falls as soon as there are enough of nearer ones. It ends
-    at the distance of the last that is taken.
+    at the distance of the last that is taken. In the order in which they lie.
     """
+    cells = space.cells
     limit = 64 * len(code)
     histogram = np.zeros(limit + 1, np.int32)
     within = 0
     distances = np.empty(BLOCK, np.uint16)
     noted = 0
-    found = np.empty(len(space.usable), np.int32)
-    far = np.empty(len(space.usable), np.uint16)
-    for start in range(0, len(space.usable), BLOCK):
-        hamming(space.codes[start // BLOCK], code, distances)
-        for at in range(min(BLOCK, len(space.usable) - start)):
-            if distances[at] <= limit and space.usable[start + at]:
-                found[noted] = start + at
-                far[noted] = distances[at]
-                noted += 1
-                histogram[distances[at]] += 1
-                within += 1
-                while limit > 0 and within - histogram[limit] >= count:
-                    within -= histogram[limit]
-                    limit -= 1
+    looked_at = 0
+    room = min(len(space.usable), most + BLOCK * len(cells.held)) + BLOCK
+    found = np.empty(room, np.int32)
+    far = np.empty(room, np.uint16)
+    for cell in cells_by_distance(cells.centres, code):
+        block = cells.first[cell]
+        while block >= 0:
+            held = cells.held[block]
+            hamming(cells.codes[block], code, distances[:held])
+            for slot in range(held):
+                item = cells.items[block, slot]
+                if distances[slot] <= limit and space.usable[item]:
+                    found[noted] = item
+                    far[noted] = distances[slot]
+                    noted += 1
+                    histogram[distances[slot]] += 1
+                    within += 1
+                    while limit > 0 and within - histogram[limit] >= count:
+                        within -= histogram[limit]
+                        limit -= 1
+            looked_at += held
+            block = cells.following[block]
+        if looked_at >= most:
+            break
     at_limit = count - (within - histogram[limit])
     taken = 0
     for n in range(noted):

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from divrec.catalog import Catalog
 from divrec.events import Item
 from divrec.items import ItemIndex
+from divrec.retrieve import cells as module
 from divrec.retrieve.candidates import NEAREST
-from divrec.retrieve.nearest import BLOCK, Space, empty_codes, encode_code, hamming, nearest_codes
+from divrec.retrieve.cells import BLOCK, Cells, distance
+from divrec.retrieve.nearest import Space, encode_code, hamming, nearest_codes
 
 Vectors = NDArray[np.float32]
 
@@ -91,12 +93,48 @@ def test_codes_are_signs_and_their_distance_counts_them(dimensions: int, seed: i
 @given(st.integers(0, 2 * BLOCK + 7), st.integers(0, 300), st.integers(1, 70), st.integers(0, 9), st.booleans())
 def test_codes_are_taken_like_by_a_stable_sort(items: int, count: int, dimensions: int, seed: int, few: bool) -> None:
     random = np.random.default_rng(seed)
-    codes, usable = empty_codes(items, dimensions), random.random(items) < 0.7
-    words = random.integers(0, 4 if few else 2**63, (items, codes.shape[1]), np.uint64)
-    rows = np.arange(items)
-    codes[rows // BLOCK, :, rows % BLOCK] = words
-    wanted = random.integers(0, 2**63, codes.shape[1], np.uint64)
-    found = nearest_codes(Space(np.zeros((0, 0), np.float32), codes, usable), wanted, count)
+    cells, usable = Cells(items, dimensions), random.random(items) < 0.7
+    words = random.integers(0, 4 if few else 2**63, (items, (dimensions + 63) // 64), np.uint64)
+    cells.rebuild(np.arange(items, dtype=np.int32), words)
+    wanted = random.integers(0, 2**63, words.shape[1], np.uint64)
+    space = Space(np.zeros((0, 0), np.float32), cells.arrays, usable)
+    found = nearest_codes(space, wanted, count, items).tolist()
     distances = np.bitwise_count(words ^ wanted).sum(axis=1)
-    order = [row for row in np.argsort(distances, kind="stable").tolist() if usable[row]]
-    assert found.tolist() == sorted(order[:count])
+    assert len(found) == len(set(found)) == min(count, int(usable.sum())) and usable[found].all()
+    assert sorted(distances[found]) == sorted(distances[usable])[:count]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 399)), max_size=900), st.integers(0, 9))
+def test_cells_hold_what_was_put_and_not_removed(steps: list[tuple[bool, int]], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    cells, expected = Cells(400, 128), dict[int, tuple[int, ...]]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "FROM", 100)
+        patch.setattr(module, "CELLS", 16)
+        for put, item in steps:
+            if put:
+                code = random.integers(0, 2**63, 2, np.uint64)
+                cells.put(item, code)
+                expected[item] = tuple(code.tolist())
+            else:
+                cells.remove(item)
+                expected.pop(item, None)
+    items, codes = cells._all()
+    assert dict(zip(items.tolist(), map(tuple, codes.tolist()), strict=True)) == expected
+    arrays = cells.arrays
+    assert len(cells) == len(expected) == arrays.held.sum() == (arrays.place >= 0).sum()
+    for item in expected:
+        block, slot = divmod(int(arrays.place[item]), BLOCK)
+        assert arrays.items[block, slot] == item
+        assert slot < arrays.held[block]
+        near = min(distance(centre, arrays.codes[block, :, slot]) for centre in arrays.centres)
+        assert distance(arrays.centres[arrays.cell[block]], arrays.codes[block, :, slot]) == near
+
+
+def test_many_items_are_searched_in_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FROM", 3_000)
+    monkeypatch.setattr(module, "CELLS", 64)
+    catalog = clustered(6_000, 128, 60)
+    assert len(catalog._cells.arrays.centres) == 64
+    assert recall(catalog, 3) >= 0.9
