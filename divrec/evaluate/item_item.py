@@ -3,13 +3,12 @@
     score(j) = Σ_i c(i, j) / √(n(i) n(j))    over the user's last 50 items i
 
 c(i, j) counts users who turned to both within 50 items of theirs; each item keeps its ``NEIGHBOURS`` strongest. No
-weights by age, no damping: what a textbook gives.
+weights by age, no damping: what a textbook gives. It shares no code with the engine.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from divrec.cf.neighbours import NeighbourTable, add_pair
 from divrec.compiled import compiled
 from divrec.evaluate.ranker import Interaction, Learner, Past
 from divrec.evaluate.stream import Ids
@@ -24,13 +23,13 @@ class ItemItemRanker:
     def __init__(self, past: Past) -> None:
         items = len(past.stream.items)
         self._past = past
-        self._table = NeighbourTable(NEIGHBOURS)
-        self._table.resize(items)
+        self._ids: Ids = np.full((items, NEIGHBOURS), -1, np.int32)
+        self._weights: Floats = np.zeros((items, NEIGHBOURS), np.float32)
         self._counts: Floats = np.zeros(items, np.float32)
         self._scores: Floats = np.zeros(items, np.float32)
         none = self._counts[:0].astype(np.int32)
-        _learn(self._table.ids, self._table.weights, self._counts, 0, none)  # compiled before it is measured
-        _rank(self._table.ids, self._table.weights, self._counts, self._scores, none, none, 1)
+        _learn(self._ids, self._weights, self._counts, 0, none)  # compiled before it is measured
+        _rank(self._ids, self._weights, self._counts, self._scores, none, none, 1)
         self._counts[:1] = 0.0
 
     @property
@@ -39,12 +38,12 @@ class ItemItemRanker:
 
     def learn(self, event: Interaction) -> None:
         history = self._past.history(event.user)[-HISTORY:]
-        _learn(self._table.ids, self._table.weights, self._counts, event.item, history)
+        _learn(self._ids, self._weights, self._counts, event.item, history)
 
     def rank(self, user: int, now: int, k: int) -> Ids:  # noqa: ARG002
         past = self._past
         history, hidden = past.history(user)[-HISTORY:], past.hidden(user)
-        return _rank(self._table.ids, self._table.weights, self._counts, self._scores, history, hidden, k)
+        return _rank(self._ids, self._weights, self._counts, self._scores, history, hidden, k)
 
 
 @compiled
@@ -52,8 +51,25 @@ def _learn(ids: Ids, weights: Floats, counts: Floats, item: int, history: Ids) -
     counts[item] += np.float32(1)
     for other in history:
         if other != item:
-            add_pair(ids, weights, item, other, np.float32(1))
-            add_pair(ids, weights, other, item, np.float32(1))
+            _add(ids[item], weights[item], other)
+            _add(ids[other], weights[other], item)
+
+
+@compiled
+def _add(ids: Ids, weights: Floats, neighbour: int) -> None:
+    """Count ``neighbour`` in a row. In a full one it wears the weakest down, and takes its place when that is at 0."""
+    weakest = 0
+    for slot in range(len(ids)):
+        if ids[slot] == neighbour or ids[slot] < 0:
+            ids[slot] = neighbour
+            weights[slot] += np.float32(1)
+            return
+        if weights[slot] < weights[weakest]:
+            weakest = slot
+    weights[weakest] -= np.float32(1)
+    if weights[weakest] <= 0:
+        ids[weakest] = neighbour
+        weights[weakest] = np.float32(1)
 
 
 @compiled
