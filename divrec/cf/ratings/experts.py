@@ -8,6 +8,7 @@
 follows the user's mood: the latest ratings count most. e_a = r_a - μ - b_a - b_u is what it leaves. The experts:
 
 - ``mood``: μ + b_i + the same mean with .7^a and damping 0.5, the last few ratings alone
+- ``steady``: μ + b_i + the same mean over all of the user's ratings alike, with damping 5
 - ``item_mean``, ``user_mean``: (Σ r + 2μ) / (n + 2)
 - ``factors``: b + p·q_i, where p solves (Σ_a q_a q_aᵀ + σ²/0.1 I) p = Σ_a q_a e_a: the user's factors are the ridge
   regression of the residuals on the items' factors (Paterek, 2007; only the items' are stored)
@@ -39,10 +40,12 @@ EXPERTS = (
     "together",
     "item_cosine_plain",
     "user_cosine_plain",
+    "steady",
 )
 BIAS_DAMPING = 5.0
 USER_DECAY, USER_DAMPING = 0.95, 1.5
 MOOD_DECAY, MOOD_DAMPING = 0.7, 0.5
+STEADY_DAMPING = 5.0
 MEAN_DAMPING = 2.0
 DAMPING = 20.0
 """Of cosines: similarities that rest on few ratings count less."""
@@ -263,6 +266,7 @@ def ask(
     mean = mean_rating(arrays)
     base = mean + item_bias(arrays, target) + bias
     out[0] = mean + item_bias(arrays, target) + user_bias(arrays, items, ratings, MOOD_DECAY, MOOD_DAMPING)
+    out[9] = mean + item_bias(arrays, target) + user_bias(arrays, items, ratings, 1.0, STEADY_DAMPING)
     out[1] = (arrays.sums[target] + MEAN_DAMPING * mean) / (arrays.counts[target] + MEAN_DAMPING)
     total = MEAN_DAMPING * mean
     for a in range(len(ratings)):
