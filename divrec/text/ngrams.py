@@ -18,7 +18,9 @@ _ALONE = (  # scripts without spaces, where a character is a word: kana, Han, Th
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
-_WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+(?:['’][^\W_{_ALONE}]+)*|[^\w\s]")
+_JOINED = "(?:\u200d[^\\w\\s]|[\ufe0f\U0001f3fb-\U0001f3ff])*"
+"""What makes one emoji of several characters."""
+_WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+(?:['’][^\W_{_ALONE}]+)*|[^\w\s]{_JOINED}")
 
 
 def words_of(text: str) -> list[str]:

@@ -9,6 +9,7 @@ import rjieba
 import stopwordsiso
 
 from divrec.text.clean import clean
+from divrec.text.language import LEAST_VOTES, stop_word_votes
 
 MAX_CHARACTERS = 20_000
 MAX_WORD = 64
@@ -36,7 +37,7 @@ def terms(text: str, limit: int = 24) -> list[str]:
     ['喜欢', '电影', '音乐', 'love', 'music']
     """
     counts = Counter(_words(clean(text, MAX_CHARACTERS).lower().replace("’", "'").replace("_", " ")))
-    ignored = _stop_words(_likely_language(counts))
+    ignored = _stop_words(_foreign(counts))
     words = [word for word in counts if word not in ignored] or list(counts)
     words.sort(key=counts.__getitem__, reverse=True)  # stable: equal counts stay in the order of the text
     return words[:limit]
@@ -60,24 +61,14 @@ def _recognisable(word: str) -> bool:
     return len(word) <= MAX_WORD and any(map(str.isalpha, word))
 
 
-def _likely_language(words: Iterable[str]) -> str | None:
+def _foreign(words: Iterable[str]) -> str | None:
     """The language besides English and Chinese with the most stop words in ``words``: two, and more than English."""
-    languages = _languages_of_stop_words()
-    votes = Counter(language for word in words for language in languages.get(word, ()))
+    votes = stop_word_votes(words)
     english = votes.pop("en", 0)
     language = max(votes, key=lambda name: (votes[name], name), default=None)
-    return language if language is not None and votes[language] >= max(2, english + 1) else None
+    return language if language is not None and votes[language] >= max(LEAST_VOTES, english + 1) else None
 
 
 @functools.cache
 def _stop_words(language: str | None) -> frozenset[str]:
     return frozenset(stopwordsiso.stopwords(["en", "zh", *([language] if language else [])]))
-
-
-@functools.cache
-def _languages_of_stop_words() -> dict[str, tuple[str, ...]]:
-    languages: dict[str, list[str]] = {}
-    for language in sorted(stopwordsiso.langs() - {"zh"}):
-        for word in stopwordsiso.stopwords(language):
-            languages.setdefault(word, []).append(language)
-    return {word: tuple(names) for word, names in languages.items()}
