@@ -68,6 +68,7 @@ class World:
                 self._enter(self.entered - 1, items, vectors)
             if self._live_count > self._listed:
                 items.append(self._withdraw())
+        vectors = [vector for vector in vectors if not self.withdrawn(vector.item_id)]  # or it would come after its end
         chances = self._random.random((size, 8))
         return Step(items, vectors, [self._event(*row) for row in chances.tolist()])
 

@@ -201,6 +201,7 @@ class Catalog:
         index = self.items.get(item_id)
         if index >= 0:
             self._drop_vector(index)
+            self.items.release_if_unused(index)
 
     def _drop_vector(self, index: int) -> None:
         if self.has_vector[index]:

@@ -158,6 +158,8 @@ def test_any_order_of_items_vectors_and_interactions(steps: list[tuple[str, int,
                     del vectors[other]  # the model let an item go that nobody listed
         assert len(catalog) == len(listed) == catalog.sizes()["catalog_items"]
         assert catalog.sizes()["catalog_vectors"] == len(vectors) == int(catalog.has_vector.sum())
+        for row in items._index.values():
+            assert catalog.listed[row] or catalog.has_vector[row] or model.known[row], "a number that nothing needs"
         for item_id in listed:
             assert not hidden(catalog, item_id)
         for item_id in withdrawn & set(items._index):
