@@ -81,6 +81,15 @@ def rewards(slates: Sequence[ShownSlate], turns: Iterable[Turn], within_ms: int)
     return found
 
 
+def targets(shown: Sequence[str], ranked: Sequence[str]) -> list[float]:
+    """q of each of ``shown`` if the policy in question always shows the best of ``ranked`` that is not shown yet."""
+    found = []
+    for position, item_id in enumerate(shown):
+        above = shown[:position]
+        found.append(float(item_id == next((other for other in ranked if other not in above), None)))
+    return found
+
+
 def estimate(
     slate: npt.NDArray[np.int64], reward: Floats, propensity: Floats, target: Floats, *, seed: int = 0
 ) -> Outcome:

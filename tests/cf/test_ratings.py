@@ -12,6 +12,7 @@ from divrec.cf.ratings.arrays import RatingArrays, first_factors
 from divrec.cf.ratings.blend import FEATURES, WALK, first_uncertainty, first_weights, learn_blend
 from divrec.cf.ratings.experts import EXPERTS, solve
 from divrec.cf.ratings.history import RatedHistory
+from divrec.cf.ratings.learning import ALL, SAMPLE
 from divrec.cf.ratings.model import GLOBAL, Rating, RatingModel
 from divrec.cf.ratings.predictor import RatingPredictor
 from divrec.data.log import demo_log
@@ -66,7 +67,7 @@ def test_the_blend_is_ridge_regression() -> None:
     y = x @ rng.normal(size=FEATURES) + noise
     weights, uncertainty = first_weights(), first_uncertainty()
     for row, target in zip(x, y, strict=True):
-        learn_blend(weights, uncertainty, row, target)
+        learn_blend(weights, uncertainty, row, target, 1.0)
     prior = np.linalg.inv(first_uncertainty())
     exact = np.linalg.solve(x.T @ x + prior, x.T @ y + prior @ first_weights())
     assert np.abs(weights - exact).max() < 1e-2  # the walk of the weights is all that differs
@@ -80,7 +81,7 @@ def test_the_blend_stays_certain_and_finite_however_long_it_learns() -> None:
     for _ in range(50_000):
         x = np.zeros(FEATURES)
         x[:3] = rng.normal(size=3)  # the other directions are never told anything
-        learn_blend(weights, uncertainty, x, float(x[0]))
+        learn_blend(weights, uncertainty, x, float(x[0]), 1.0)
     assert np.isfinite(weights).all()
     assert weights[0] == pytest.approx(1.0, abs=0.01)
     assert np.linalg.eigvalsh(uncertainty).min() > -1e-9
@@ -221,6 +222,18 @@ def test_a_list_is_learned_like_its_ratings_one_by_one() -> None:
     for name in RatingArrays._fields:
         mine, theirs = getattr(one.arrays, name), getattr(other.arrays, name)
         assert np.array_equal(mine, theirs), name
+
+
+def test_of_many_ratings_a_sample_teaches_the_blend() -> None:
+    model = RatingModel(ItemIndex())
+    model.learn_all([Rating(n, f"i{n % 3}", float(1 + n % 5), ("i1",), (4.0,)) for n in range(300)])
+    model.arrays.totals[0] = ALL  # as if there had been so many
+    moved = []
+    for n in range(8):
+        before = model.arrays.weights.copy()
+        model.learn_all([Rating(n, f"i{n % 3}", 5.0, ("i1",), (4.0,))])
+        moved.append(not np.array_equal(before, model.arrays.weights))
+    assert moved == [n % SAMPLE == 0 for n in range(8)]
 
 
 def test_state_is_bounded() -> None:

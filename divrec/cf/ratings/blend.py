@@ -58,8 +58,8 @@ def blended(weights: Doubles, x: Doubles) -> float:
 
 
 @compiled
-def learn_blend(weights: Doubles, uncertainty: Doubles, x: Doubles, left: float) -> None:
-    """One step towards ``left`` = r - b."""
+def learn_blend(weights: Doubles, uncertainty: Doubles, x: Doubles, left: float, steps: float) -> None:
+    """One step towards ``left`` = r - b, after which the weights walk ``steps`` times."""
     n = len(x)
     gain = np.zeros(n, np.float64)
     scale = 1.0
@@ -76,4 +76,4 @@ def learn_blend(weights: Doubles, uncertainty: Doubles, x: Doubles, left: float)
             value = uncertainty[i, j] - gain[i] * gain[j] / scale
             uncertainty[i, j] = value
             uncertainty[j, i] = value
-        uncertainty[i, i] = min(uncertainty[i, i] + WALK, START)
+        uncertainty[i, i] = min(uncertainty[i, i] + steps * WALK, START)

@@ -24,6 +24,10 @@ DECAY = 0.02
 SOFT = 0.01
 """Added to the squared gradients, so that first steps stay small."""
 
+ALL = 100_000
+"""Ratings that all teach the blend; then one in ``SAMPLE`` does: asking the experts is most of the work."""
+SAMPLE = 4.0
+
 
 @compiled
 def predict_ratings(
@@ -51,14 +55,16 @@ def learn_rating(
     bias = user_bias(arrays, items, ratings, USER_DECAY, USER_DAMPING)
     left = residuals(arrays, items, ratings, bias)
     factors = user_factors(arrays, items, left)
-    said = np.empty(len(EXPERTS), np.float64)
-    ask(arrays, user, target, items, ratings, bias, left, factors, said)
     deviation = rating - mean_rating(arrays) - bias
     residual = deviation - item_bias(arrays, target)
     if arrays.totals[0] > 0.0:  # the first rating of all has nothing to deviate from
-        x = features(said, rating - residual, float(len(items)), float(arrays.counts[target]))
-        learn_blend(arrays.weights, arrays.uncertainty, x, residual)
-        _learn_factors(arrays, target, factors, rating - said[3])
+        every = 1.0 if arrays.totals[0] < ALL else SAMPLE
+        if arrays.totals[0] % every == 0.0:
+            said = np.empty(len(EXPERTS), np.float64)
+            ask(arrays, user, target, items, ratings, bias, left, factors, said)
+            x = features(said, rating - residual, float(len(items)), float(arrays.counts[target]))
+            learn_blend(arrays.weights, arrays.uncertainty, x, residual, every)
+        _learn_factors(arrays, target, factors, residual)
         for a in range(len(items)):
             if items[a] != target:
                 _learn_pair(arrays, target, items[a], residual * left[a], rating * ratings[a])
@@ -98,7 +104,10 @@ def learn_ratings(
 
 
 @compiled
-def _learn_factors(arrays: RatingArrays, item: int, user: Doubles, error: float) -> None:
+def _learn_factors(arrays: RatingArrays, item: int, user: Doubles, left: float) -> None:
+    error = left
+    for x in range(len(user)):
+        error -= user[x] * arrays.factors[item, x]
     for x in range(len(user)):
         gradient = DECAY * arrays.factors[item, x] - error * user[x]
         arrays.gradients[item, x] += gradient * gradient
