@@ -67,7 +67,7 @@ def balanced(
     return choose(relevance, vectors, belongs, wanted, k, np.float32(diversity))
 
 
-@compiled_fast
+@compiled
 def choose(
     relevance: Floats, vectors: Floats, categories: Floats, profile: Floats, k: int, diversity: np.float32
 ) -> Positions:
@@ -201,7 +201,7 @@ def distance(vectors: Floats, inverse: Floats, picked: Positions) -> np.float32:
     return np.float32(1 - squares / (k * (k - 1)))
 
 
-@compiled_fast
+@compiled
 def far_apart(relevance: Floats, vectors: Floats, inverse: Floats, k: int) -> Positions:
     """``k`` items picked one after the other for their distance to those before, from the most relevant on."""
     n = len(vectors)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from divrec.compiled import compiled_fast
+from divrec.compiled import compiled
 from divrec.diversify.candidates import Floats, Positions, accepted, ahead, scaled
 from divrec.diversify.categories import as_profile, diverges, diverging, hold, interests, part, sparse
 
@@ -32,7 +32,7 @@ def calibrated(
     return _calibrated(relevance, categories, as_profile(profile, categories.shape[1]), k, np.float32(diversity))
 
 
-@compiled_fast
+@compiled
 def _calibrated(relevance: Floats, categories: Floats, profile: Floats, k: int, diversity: np.float32) -> Positions:
     n, c = categories.shape
     k = min(k, n)

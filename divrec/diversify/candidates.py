@@ -136,16 +136,26 @@ def first(values: Floats, free: npt.NDArray[np.bool_], relevance: Floats) -> int
     best = -1
     best_value = np.float32(0)
     for i in range(len(values)):
-        if free[i] and (best < 0 or values[i] >= best_value) and ahead(values[i], i, best_value, best, relevance):
+        if (values[i] >= best_value or best < 0) and free[i] and ahead(values[i], i, best_value, best, relevance):
             best = i
             best_value = values[i]
     return best
 
 
 @compiled_fast
+def product(left: Floats, i: int, right: Floats, j: int, width: int) -> np.float32:
+    """Inner product of the first ``width`` components of two rows.
+
+    Sums may go in any order only in here: what is made of them must be the same wherever the compiler puts it, or
+    equals would not tie.
+    """
+    total = np.float32(0)
+    for a in range(width):
+        total += left[i, a] * right[j, a]
+    return total
+
+
+@compiled
 def cosine(vectors: Floats, inverse: Floats, i: int, j: int) -> np.float32:
     """Cosine of two candidates, 0 where one has no vector."""
-    total = np.float32(0)
-    for a in range(vectors.shape[1]):
-        total += vectors[i, a] * vectors[j, a]
-    return np.float32(total * inverse[i] * inverse[j])
+    return np.float32(product(vectors, i, vectors, j, vectors.shape[1]) * inverse[i] * inverse[j])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from divrec.compiled import compiled, compiled_fast
+from divrec.compiled import compiled
 from divrec.diversify.candidates import Floats, Positions, as_floats, scaled
 
 SMOOTHING = np.float32(0.01)
@@ -79,13 +79,13 @@ def hold(
     return 1 if starts[i + 1] > starts[i] else 0
 
 
-@compiled_fast
+@compiled
 def part(wanted: np.float32, held: np.float32, total: np.float32) -> np.float32:
     """What a category adds to the divergence: p ln(p / ((1 - α) q + α p))."""
     return np.float32(wanted * np.log(wanted / ((1 - SMOOTHING) * held / total + SMOOTHING * wanted)))
 
 
-@compiled_fast
+@compiled
 def diverges(wanted: Floats, held: Floats, total: np.float32) -> np.float32:
     """KL(p ‖ q) of a slate; 0 without a profile."""
     value = np.float32(0)
@@ -95,7 +95,7 @@ def diverges(wanted: Floats, held: Floats, total: np.float32) -> np.float32:
     return value
 
 
-@compiled_fast
+@compiled
 def diverging(wanted: Floats, held: Floats, total: np.float32, base: Floats) -> np.float32:
     """The divergence after one more item before its own categories are counted, and in ``base`` each one's part."""
     value = np.float32(0)

@@ -10,8 +10,11 @@ where r is the relevance scaled to [0, 1] over the candidates: an item is chosen
 
 import numpy as np
 
-from divrec.compiled import compiled_fast
+from divrec.compiled import compiled, compiled_fast
 from divrec.diversify.candidates import Floats, Positions, accepted, ahead, first, scaled, unit
+
+SAME = np.float32(1 - 1e-6)
+"""A cosine beyond it is 1: the same item twice must not differ by rounding."""
 
 
 def cover(relevance: Floats, vectors: Floats, k: int, *, diversity: float, gamma: float = 0.5) -> Positions:
@@ -27,19 +30,28 @@ def cover(relevance: Floats, vectors: Floats, k: int, *, diversity: float, gamma
         raise ValueError(f"gamma must be in (0, 1], got {gamma}")
     relevance, vectors = accepted(relevance, vectors, k, diversity)
     vectors, inverse = unit(vectors)
-    rows = vectors * inverse[:, None]
-    similarity = rows @ rows.T if diversity > 0 else np.zeros((1, 1), np.float32)
-    return _cover(relevance, similarity, min(k, len(relevance)), np.float32(diversity), np.float32(gamma))
+    products = vectors @ vectors.T if diversity > 0 else vectors
+    return _cover(relevance, products, inverse, min(k, len(relevance)), np.float32(diversity), np.float32(gamma))
 
 
-@compiled_fast
-def _cover(relevance: Floats, similarity: Floats, k: int, diversity: np.float32, gamma: np.float32) -> Positions:
+@compiled
+def _cover(
+    relevance: Floats, similarity: Floats, inverse: Floats, k: int, diversity: np.float32, gamma: np.float32
+) -> Positions:
+    """``similarity`` comes as inner products and becomes cosines in [0, 1]."""
     n = len(relevance)
     gain = scaled(relevance)
+    if diversity == 0:
+        value = gain.copy()
+    else:
+        value = np.full(n, np.float32(np.inf))
+        for i in range(n):
+            for j in range(n):
+                cosine = similarity[i, j] * inverse[i] * inverse[j]
+                similarity[i, j] = np.float32(1) if cosine > SAME else max(cosine, np.float32(0))
     share = np.float32(1.0 - diversity)
-    value = np.full(n, np.float32(np.inf)) if diversity > 0 else gain.copy()
     covered = np.zeros(n, np.float32)
-    before = np.float64(0)
+    before = np.float32(0)
     known = np.full(n, -1)
     free = np.ones(n, np.bool_)
     picked = np.empty(k, np.int32)
@@ -53,8 +65,7 @@ def _cover(relevance: Floats, similarity: Floats, k: int, diversity: np.float32,
                 continue
             if diversity > 0 and known[i] < position:
                 known[i] = position
-                after = _sum(similarity[i], covered, gamma)
-                value[i] = share * gain[i] + diversity * (after - before)
+                value[i] = share * gain[i] + diversity * (_sum(similarity[i], covered, gamma) - before)
             if ahead(value[i], i, best_value, best, relevance):
                 best = i
                 best_value = value[i]
@@ -63,22 +74,18 @@ def _cover(relevance: Floats, similarity: Floats, k: int, diversity: np.float32,
         if diversity > 0:
             before = _sum(similarity[best], covered, gamma)
             for j in range(n):
-                covered[j] += min(max(similarity[best, j], np.float32(0)), np.float32(1))
+                covered[j] += similarity[best, j]
     return picked
 
 
 @compiled_fast
-def _sum(similarity: Floats, covered: Floats, gamma: np.float32) -> np.float64:
-    """Σ_j (c_j + s_j)^γ; a part at a time in float32, so that it is both vectorised and exact enough."""
-    total = np.float64(0)
-    n = len(covered)
-    for start in range(0, n, 64):
-        part = np.float32(0)
-        if gamma == np.float32(0.5):
-            for j in range(start, min(start + 64, n)):
-                part += np.sqrt(covered[j] + min(max(similarity[j], np.float32(0)), np.float32(1)))
-        else:
-            for j in range(start, min(start + 64, n)):
-                part += (covered[j] + min(max(similarity[j], np.float32(0)), np.float32(1))) ** gamma
-        total += part
+def _sum(similarity: Floats, covered: Floats, gamma: np.float32) -> np.float32:
+    """Σ_j (c_j + s_j)^γ."""
+    total = np.float32(0)
+    if gamma == np.float32(0.5):
+        for j in range(len(covered)):
+            total += np.sqrt(covered[j] + similarity[j])
+    else:
+        for j in range(len(covered)):
+            total += (covered[j] + similarity[j]) ** gamma
     return total

@@ -12,8 +12,8 @@ only for candidates whose bound reaches the best value of the round (Hemmi, Oki,
 
 import numpy as np
 
-from divrec.compiled import compiled_fast
-from divrec.diversify.candidates import Floats, Positions, accepted, ahead, cosine, first, standard, unit
+from divrec.compiled import compiled
+from divrec.diversify.candidates import Floats, Positions, accepted, ahead, cosine, first, product, standard, unit
 
 EPSILON = np.finfo(np.float32).eps
 DEPENDENT = np.float32(1e-5)
@@ -33,7 +33,7 @@ def dpp(relevance: Floats, vectors: Floats, k: int, *, diversity: float) -> Posi
     return _dpp(*accepted(relevance, vectors, k, diversity), k, np.float32(diversity))
 
 
-@compiled_fast
+@compiled
 def _dpp(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> Positions:
     n = len(relevance)
     k = min(k, n)
@@ -65,9 +65,7 @@ def _dpp(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> P
                 for before in range(known[i], position):
                     j = picked[before]
                     entry = weight[i] * cosine(vectors, inverse, i, j) * weight[j]
-                    for c in range(before):
-                        entry -= factor[i, c] * factor[j, c]
-                    factor[i, before] = entry * root[before]
+                    factor[i, before] = (entry - product(factor, i, factor, j, before)) * root[before]
                     bound[i] -= factor[i, before] * factor[i, before]
                 known[i] = position
                 if bound[i] < least[i]:

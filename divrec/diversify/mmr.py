@@ -13,7 +13,7 @@ whose bound reaches the best value of the round (Minoux, 1978).
 
 import numpy as np
 
-from divrec.compiled import compiled_fast
+from divrec.compiled import compiled
 from divrec.diversify.candidates import Floats, Positions, accepted, ahead, cosine, first, scaled, unit
 
 
@@ -28,20 +28,20 @@ def mmr(relevance: Floats, vectors: Floats, k: int, *, diversity: float) -> Posi
     return _mmr(*accepted(relevance, vectors, k, diversity), k, np.float32(diversity))
 
 
-@compiled_fast
+@compiled
 def _mmr(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> Positions:
     vectors, inverse = unit(vectors)
     return _greedy(relevance, vectors, inverse, min(k, len(relevance)), diversity, np.float32(0))
 
 
-@compiled_fast
+@compiled
 def pick(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> Positions:
     """``mmr`` for vectors of unit length (or zero), within compiled code; a cosine below 0 counts as it is."""
     one = np.ones(len(vectors), np.float32)
     return _greedy(relevance, vectors, one, min(k, len(relevance)), diversity, np.float32(-1))
 
 
-@compiled_fast
+@compiled
 def _greedy(
     relevance: Floats, vectors: Floats, inverse: Floats, k: int, diversity: np.float32, least: np.float32
 ) -> Positions:

@@ -12,11 +12,13 @@ is at most t - v_i · s_u + |s_t - s_u|: only candidates whose bound reaches the
 
 import numpy as np
 
-from divrec.compiled import compiled_fast
-from divrec.diversify.candidates import Floats, Positions, accepted, ahead, first, scaled, unit
+from divrec.compiled import compiled, compiled_fast
+from divrec.diversify.candidates import Floats, Positions, accepted, ahead, first, product, scaled, unit
 
 SLACK = np.float32(1e-5)
 """What a bound allows for rounding, per pick."""
+LONG_VECTORS = 128
+"""From so many dimensions on a bound is cheaper than what it spares."""
 
 
 def msd(relevance: Floats, vectors: Floats, k: int, *, diversity: float) -> Positions:
@@ -31,7 +33,7 @@ def msd(relevance: Floats, vectors: Floats, k: int, *, diversity: float) -> Posi
     return _msd(*accepted(relevance, vectors, k, diversity), k, np.float32(diversity))
 
 
-@compiled_fast
+@compiled
 def _msd(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> Positions:
     n, d = vectors.shape
     k = min(k, n)
@@ -39,44 +41,56 @@ def _msd(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> P
     vectors, inverse = unit(vectors)
     share = np.float32(1.0 - diversity)
     value = np.empty(n, np.float32)
-    bound = np.empty(n, np.float32)
     for i in range(n):
         gain[i] *= share
-        value[i] = bound[i] = gain[i]
+        value[i] = gain[i]
+    bound = value.copy()
     known = np.zeros(n, np.int32)
     free = np.ones(n, np.bool_)
     sums = np.zeros((k + 1, d), np.float32)
     spare = np.zeros(k + 1, np.float32)
     picked = np.empty(k, np.int32)
+    lazy = d >= LONG_VECTORS
     for position in range(k):
-        if diversity > 0 and position > 0:
+        if position == 0 or diversity == 0:
+            best = first(value, free, relevance)
+        elif lazy:
             for i in range(n):
                 bound[i] = value[i] + diversity * spare[known[i]]
-        start = first(bound, free, relevance)
-        best = -1
-        best_value = np.float32(0)
-        for at in range(-1, n):
-            i = start if at < 0 else at
-            if not free[i] or (best >= 0 and bound[i] < best_value):
-                continue
-            if diversity > 0 and known[i] < position:
-                near = np.float32(0)
-                for a in range(d):
-                    near += vectors[i, a] * sums[position, a]
-                known[i] = position
-                value[i] = bound[i] = gain[i] + diversity * (position - near * inverse[i])
-            if ahead(bound[i], i, best_value, best, relevance):
-                best = i
-                best_value = bound[i]
+            start = first(bound, free, relevance)
+            best = -1
+            best_value = np.float32(0)
+            for at in range(-1, n):
+                i = start if at < 0 else at
+                if not free[i] or (best >= 0 and bound[i] < best_value):
+                    continue
+                if known[i] < position:
+                    near = product(vectors, i, sums, position, d)
+                    known[i] = position
+                    value[i] = bound[i] = gain[i] + diversity * (position - near * inverse[i])
+                if ahead(bound[i], i, best_value, best, relevance):
+                    best = i
+                    best_value = bound[i]
+        else:
+            for i in range(n):
+                near = product(vectors, i, sums, position, d)
+                value[i] = gain[i] + diversity * (position - near * inverse[i])
+            best = first(value, free, relevance)
         picked[position] = best
         free[best] = False
         for a in range(d):
             sums[position + 1, a] = sums[position, a] + vectors[best, a] * inverse[best]
-        for before in range(position + 1):
-            squares = np.float32(0)
-            for a in range(d):
-                squares += (sums[position + 1, a] - sums[before, a]) ** 2
-            count = position + 1 - before
-            spare[before] = count + np.sqrt(squares) + SLACK * (position + 1)
-        spare[position + 1] = 0.0
+        if lazy:
+            for before in range(position + 1):
+                moved = _moved(sums, before, position + 1)
+                spare[before] = position + 1 - before + moved + SLACK * (position + 1)
     return picked
+
+
+@compiled_fast
+def _moved(sums: Floats, before: int, after: int) -> np.float32:
+    """|s_after - s_before|."""
+    squares = np.float32(0)
+    for a in range(sums.shape[1]):
+        squares += (sums[after, a] - sums[before, a]) ** 2
+    return np.sqrt(squares)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from divrec.compiled import compiled_fast
-from divrec.diversify.candidates import Floats, Positions, accepted, ahead, as_floats, first, standard, unit
+from divrec.compiled import compiled
+from divrec.diversify.candidates import Floats, Positions, accepted, ahead, as_floats, first, product, standard, unit
 
 EPSILON = np.finfo(np.float32).eps
 DEPENDENT = np.float32(1e-5)
@@ -51,7 +51,7 @@ def ssd(
     return _ssd(relevance, vectors, shown, k, np.float32(diversity), size)
 
 
-@compiled_fast
+@compiled
 def _ssd(relevance: Floats, vectors: Floats, recent: Floats, k: int, diversity: np.float32, size: int) -> Positions:
     n, d = vectors.shape
     k = min(k, n)
@@ -72,7 +72,7 @@ def _ssd(relevance: Floats, vectors: Floats, recent: Floats, k: int, diversity: 
     free = np.ones(n, np.bool_)
     picked = np.empty(k, np.int32)
     slides = size < shown + k
-    new = np.empty(d + 1, np.float32)
+    new = np.empty((1, d + 1), np.float32)
     for pushed in range(shown + k):
         position = pushed - shown
         if position >= 0:
@@ -89,9 +89,7 @@ def _ssd(relevance: Floats, vectors: Floats, recent: Floats, k: int, diversity: 
                 if known[i] < pushed:
                     for before in range(max(known[i], pushed - size), pushed):
                         slot = before % size
-                        inner = basis[slot, d]
-                        for a in range(d):
-                            inner += basis[slot, a] * vectors[i, a] * inverse[i]
+                        inner = product(vectors, i, basis, slot, d) * inverse[i] + basis[slot, d]
                         left[i] += parts[i, slot]
                         parts[i, slot] = inner * inner / (squares[slot] + EPSILON)
                         left[i] -= parts[i, slot]
@@ -106,22 +104,17 @@ def _ssd(relevance: Floats, vectors: Floats, recent: Floats, k: int, diversity: 
             if diversity == 0:
                 continue
             for a in range(d):
-                new[a] = vectors[best, a] * inverse[best]
+                new[0, a] = vectors[best, a] * inverse[best]
         else:
             for a in range(d):
-                new[a] = recent[pushed, a] * recent_inverse[pushed]
-        new[d] = 1.0
+                new[0, a] = recent[pushed, a] * recent_inverse[pushed]
+        new[0, d] = 1.0
         for before in range(max(0, pushed - size), pushed):
             slot = before % size
-            inner = np.float32(0)
+            inner = product(basis, slot, new, 0, d + 1) / (squares[slot] + EPSILON)
             for a in range(d + 1):
-                inner += basis[slot, a] * new[a]
-            inner /= squares[slot] + EPSILON
-            for a in range(d + 1):
-                new[a] -= inner * basis[slot, a]
+                new[0, a] -= inner * basis[slot, a]
         slot = pushed % size
-        squares[slot] = 0.0
-        for a in range(d + 1):
-            basis[slot, a] = new[a]
-            squares[slot] += new[a] * new[a]
+        squares[slot] = product(new, 0, new, 0, d + 1)
+        basis[slot] = new[0]
     return picked
