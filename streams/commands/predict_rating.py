@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.commands.options import AsJson, ConfigFile, configured, put
+from streams.commands.predict_text import NOBODY, predict_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from divrec.cf.ratings.predictor import Prediction, RatingPredictor
     from divrec.config import Config
+    from divrec.data.log import Log
     from divrec.evaluate.stream import Stream
     from divrec.events import Item
 
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
 def predict_rating(
     ctx: typer.Context,
     logs: Annotated[list[Path], typer.Argument(metavar="LOG...", help="Files; with --preset also directories.")],
-    user: Annotated[str, typer.Option(metavar="ID", help="Whose rating.")],
-    item: Annotated[str, typer.Option(metavar="ID", help="Of what.")],
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Whose rating.")] = None,
+    item: Annotated[str | None, typer.Option(metavar="ID", help="Of what.")] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What was written about it, instead of --item; in any language.")
+    ] = None,
     columns: Annotated[
         str | None,
         typer.Option("--map", metavar="MAP", help="Columns of CSV, TSV, JSONL or Parquet: user=u,item=i,rating=r,ts=t"),
@@ -38,13 +43,22 @@ def predict_rating(
 ) -> None:
     """What a user would give an item: learns the ratings of a log in one pass, then says why.
 
+    With --text: what rating goes with a text, learned from the log's rated reviews; --user is who wrote it, if known.
     Without --map and --preset a log holds our own events, one JSON object a line.
     """
     import msgspec
 
     from divrec.cf.ratings.predictor import RatingPredictor
+    from divrec.errors import ConfigError
 
     settings = configured(ctx, config)
+    if text is not None:
+        if item is not None:
+            raise ConfigError("--text: expected it instead of --item, got both")
+        predict_text(settings, _reviews(settings, logs, columns, preset), text, user, as_json=as_json)
+        return
+    if user is None or item is None:
+        raise ConfigError("expected --user and --item, or --text")
     stream, described = _read(settings, logs, columns, preset, items or [], items_map)
     predictor = _learned(RatingPredictor(*stream.scale, max_items=settings.model.max_items), stream)
     found = predictor.explain(user, item, neighbours)
@@ -84,6 +98,16 @@ def _read(
         told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(bad.items()))
         typer.echo(f"{sum(bad.values()):,} bad lines left out: {told}", err=True)
     return stream, described
+
+
+def _reviews(settings: "Config", logs: list[Path], columns: str | None, preset: str | None) -> "Log":
+    """Who wrote, and about what, need not be mapped."""
+    from divrec.data.log import open_log
+    from divrec.data.mapping import parse_map
+    from divrec.evaluate.stream import WIDE
+
+    mapped = {"user_id": f"={NOBODY}", "item_id": "=-", **parse_map(columns)} if columns else None
+    return open_log(logs, map=mapped, preset=preset, feedback=settings.feedback if preset else WIDE)
 
 
 def _learned(predictor: "RatingPredictor", stream: "Stream") -> "RatingPredictor":
