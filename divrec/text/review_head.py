@@ -56,6 +56,11 @@ class ReviewPrediction(Struct, frozen=True):
     """On the head's scale."""
     error: float
     """By how much such predictions miss, root of the mean square, in ratings."""
+    weight: float
+    """What it should count beside a rating that was told, in (0, 1]: 1 / (1 + error²) with the error in stars.
+
+    A told rating misses what someone thinks by about one star, a predicted one by its error besides.
+    """
 
 
 def sample_of(review: Review) -> ReviewSample:
@@ -103,7 +108,7 @@ class ReviewHead:
         likes, stars, error = predict_review(self.arrays, space, sample.user, _words(sample), vector)
         unit = (self.high - self.low) / 4.0
         rating = min(max(self.low + (stars + MIDDLE - 1.0) * unit, self.low), self.high)
-        return ReviewPrediction(likes, rating, error * unit)
+        return ReviewPrediction(likes, rating, error * unit, 1.0 / (1.0 + error * error))
 
     def learn(self, sample: ReviewSample, rating: float) -> None:
         """The review of ``sample`` gave ``rating``. Raises EventError for a rating outside the scale."""

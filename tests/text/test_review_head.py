@@ -50,7 +50,7 @@ def small() -> ReviewHead:
 
 def test_nothing_is_known_at_first() -> None:
     found = small().predict(reviews(1)[0][0])
-    assert found.likes == 0.5 and found.rating == 3.0 and found.error == 1.0
+    assert found.likes == 0.5 and found.rating == 3.0 and found.error == 1.0 and found.weight == 0.5
 
 
 def test_it_learns_what_is_liked() -> None:
@@ -134,7 +134,7 @@ def test_other_scales() -> None:
         votes.learn(sample, (rating - 1.0) / 4.0)
     for sample, _ in reviews(20, seed=1):
         found, vote = stars.predict(sample), votes.predict(sample)
-        assert vote.likes == found.likes
+        assert (vote.likes, vote.weight) == (found.likes, found.weight)
         assert vote.rating == pytest.approx((found.rating - 1.0) / 4.0)
         assert vote.error == pytest.approx(found.error / 4.0)
 
@@ -179,6 +179,7 @@ def test_any_reviews(rated: list[tuple[str, float, list[float]]]) -> None:
         sample = sample_of(Review(user_id="u", item_id="i", text=text, model="m", vector=packed))
         found = head.predict(sample)
         assert 0.0 <= found.likes <= 1.0 and 1.0 <= found.rating <= 5.0 and 0.0 < found.error < 10.0
+        assert 0.0 < found.weight <= 1.0
         head.learn(sample, rating)
 
 
