@@ -3,7 +3,7 @@ these candidates allow.
 
 The slate S of k items is chosen to be large in
 
-    F(S) = (1 - diversity) · R(S) + diversity · [2 D(S) + C(S) + 2 A(S)] / 5
+    F(S) = (1 - diversity) · R(S) + diversity · [2 D(S) + y C(S) + 2 y A(S)] / (2 + 3 y),   y = 1 - diversity / 2
 
     R  mean relevance                        0 = the mean of all candidates, 1 = the k most relevant
     D  mean distance of pairs, 1 - cosine    0 = the k most relevant, 1 = k items picked for distance alone
@@ -31,7 +31,8 @@ from divrec.diversify.categories import diverges, diverging, hold, normalised, p
 
 DIVERSITY = 0.2
 WEIGHTS = (2.0, 1.0, 2.0)
-"""What D, C and A count: distance and agreement bring most of the coverage with them."""
+"""What D, C and A count: distance and agreement bring most of the coverage with them. The more diversity is asked for,
+the more of it is distance."""
 LEAST_RANGE = np.float32(0.1)
 """A term's range is at least this part of its value: what can hardly be changed must not count more for it."""
 BETTER = np.float32(1e-5)
@@ -105,17 +106,18 @@ def choose(
     reach = min(int(present.sum()), k * widest)
     furthest = distance(vectors, inverse, far_apart(relevance, vectors, inverse, k)) if k > 1 else apart
 
+    yielding = 1 - diversity / 2
     terms = np.float32(0)
     pair_weight = new_weight = divergence_weight = np.float32(0)
     if k > 1 and furthest > apart:
         terms += np.float32(WEIGHTS[0])
         pair_weight = np.float32(WEIGHTS[0]) / max(furthest - apart, LEAST_RANGE * furthest)
     if reach > covered:
-        terms += np.float32(WEIGHTS[1])
-        new_weight = np.float32(WEIGHTS[1]) / max(np.float32(reach - covered), LEAST_RANGE * reach)
+        terms += yielding * np.float32(WEIGHTS[1])
+        new_weight = yielding * np.float32(WEIGHTS[1]) / max(np.float32(reach - covered), LEAST_RANGE * reach)
     if divergence > 0:
-        terms += np.float32(WEIGHTS[2])
-        divergence_weight = np.float32(WEIGHTS[2]) / max(divergence, LEAST_RANGE)
+        terms += yielding * np.float32(WEIGHTS[2])
+        divergence_weight = yielding * np.float32(WEIGHTS[2]) / max(divergence, LEAST_RANGE)
     if terms == 0:
         return picked
     relevance_weight = (1 - diversity) / (k * max(top - mean, LEAST_RANGE * top)) if top > 0 else np.float32(0)
