@@ -37,6 +37,7 @@ from divrec.engine import Engine
 from divrec.errors import ConfigError, EventError, SnapshotError, StoreError
 from divrec.events import Event, Item, Review, pack_vector
 from divrec.model import ModelState
+from divrec.profile import Profile
 from divrec.state.profile_file import ProfileFile
 from divrec.state.snapshot import latest_snapshot, write_snapshot
 from divrec.state.store import NOTHING, Advance, Store, Write
@@ -50,6 +51,8 @@ BATCH = 1_000
 """Events learned from at once."""
 BATCHES_AHEAD = 4
 """Batches observed before the model has learned the one before them."""
+LESSON_EVERY = 16
+"""The blend learns from one in so many events."""
 CHECKPOINT_EVERY = 500_000
 """Events between two checkpoints."""
 _KNOWN_USERS = 200_000
@@ -211,6 +214,8 @@ class Backfill:
         # What the model learns of one batch runs beside the observing of the next, which reads the catalogue alone.
         self._thread = ThreadPoolExecutor(1, "learn")
         self._learning: deque[Future[None]] = deque()
+        self._state: ModelState | None = None
+        """The checkpoint to go on from."""
         self.profiles = ProfileFile(directory / "profiles.sqlite", config.worker.cached_profiles)
         try:
             self.place = self._begin()
@@ -240,7 +245,7 @@ class Backfill:
                 f"something else (generation {place.generation}): name another directory or remove this one"
             )
         if not place.done:
-            self.engine.model.restore(self._checkpoint_at(place.taken))
+            self._state = self._checkpoint_at(place.taken)
             log.info("going on after %d events", place.taken)
         return place
 
@@ -271,6 +276,7 @@ class Backfill:
 
     def _checkpoint(self) -> None:
         self._settle()
+        self.engine.model.renew()  # as it will be where this checkpoint is gone on from
         state = self.engine.model.state()._replace(version=self.place.taken)
         write_snapshot(self._checkpoints, state, keep=2)
         self.profiles.commit(msgspec.json.encode(self.place))
@@ -286,6 +292,9 @@ class Backfill:
             return self.place
         for item in self._history.items():
             self.engine.put_item(item)
+        if self._state is not None:  # after the items, so that they lie where they lay
+            self.engine.model.restore(self._state)
+            self._state = None
         due = self.place.taken + self._every
         told(self.place.taken)
         for batch in self._history.batches(self.place.taken):
@@ -301,9 +310,10 @@ class Backfill:
         place, profiles, engine = self.place, self.profiles, self.engine
         applied = engine.model.applied
         deltas: list[Delta] = []
+        taught: list[tuple[int, Profile]] = []
         kinds: Counter[type | None] = Counter()
         refused: Counter[str] = Counter()
-        for event, event_id, partition, offset, replayed, reason in batch:
+        for at, (event, event_id, partition, offset, replayed, reason) in enumerate(batch, place.taken):
             if offset != NOTHING:
                 place.watermarks[partition] = offset
             if event is None:
@@ -311,7 +321,7 @@ class Backfill:
                 continue
             before = profiles.get(event.user_id, partition)
             try:
-                observed = engine.observe(before, event, event_id, offset)
+                observed = engine.observe(before, event, event_id, offset, teach=False)
                 after = observed.profile
                 if engine.wants_slate(observed, event, replayed=replayed):
                     after.slate_ts = event.ts
@@ -327,6 +337,8 @@ class Backfill:
             else:
                 kinds[None if observed.repeat else type(event)] += 1
                 if observed.delta is not None:
+                    if at % LESSON_EVERY == 0:
+                        taught.append((len(deltas), before))
                     deltas.append(observed.delta)
                     if offset != NOTHING:
                         applied[partition] = offset
@@ -337,9 +349,15 @@ class Backfill:
         for reason, count in refused.items():
             place.refused[reason] = place.refused.get(reason, 0) + count
         if deltas:
-            self._learning.append(self._thread.submit(engine.model.learn_all, deltas))
+            self._learning.append(self._thread.submit(self._learn, deltas, taught))
         self._settle(BATCHES_AHEAD)
         place.taken += len(batch)
+
+    def _learn(self, deltas: list[Delta], taught: list[tuple[int, Profile]]) -> None:
+        """In the thread, one batch after the other: what the blend makes of a batch depends on those before alone."""
+        for at, before in taught:
+            deltas[at] = self.engine.teach(before, deltas[at])
+        self.engine.model.learn_all(deltas)
 
     def _settle(self, left: int = 0) -> None:
         """Wait until the model has learned all but the last ``left`` batches."""

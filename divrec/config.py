@@ -76,9 +76,9 @@ class ProfileConfig(Section):
 class ModelConfig(Section):
     max_items: Positive = 1_000_000
     neighbours: Annotated[int, Field(gt=0, le=1024)] = 256
-    """Item-item neighbours kept per item."""
-    transitions: Annotated[int, Field(gt=0, le=1024)] = 64
-    """Next items kept per item."""
+    """Item-item neighbours kept per item, in each of the ways that they are counted."""
+    users: Positive = 100_000
+    """Users whose last liked items are kept, to find similar ones among: the latest who came."""
     history: Annotated[int, Field(gt=0, le=500)] = 50
     """Recent items of the user that one interaction is paired with."""
     popularity_half_life_days: Annotated[float, Field(gt=0)] = 30.0

@@ -11,9 +11,11 @@ from msgspec import Meta, Struct
 
 from divrec.errors import DeltaError
 from divrec.events import Id, Ts
+from divrec.rank.weights import is_lesson
 
 MAX_RECENT = 500
 MAX_DELTAS = 10_000
+MAX_LESSON = 1_025
 
 
 class Delta(Struct, array_like=True, frozen=True):
@@ -25,6 +27,14 @@ class Delta(Struct, array_like=True, frozen=True):
     weight: Annotated[float, Meta(gt=0, le=1)]
     ts: Ts
     recent: Annotated[list[Id], Meta(max_length=MAX_RECENT)]
+    liked: bool = True
+    """False for what was rated low: it is an interaction all the same."""
+    unliked: Annotated[bytes, Meta(max_length=(MAX_RECENT + 7) // 8)] = b""
+    """Which of ``recent`` were not liked: bit n mod 8 of byte n div 8, zeros at the end left out."""
+    user: Annotated[int, Meta(ge=0)] = 0
+    """A hash of the user's id, 0 if not told: similar users are looked for among the latest."""
+    lesson: Annotated[bytes, Meta(max_length=MAX_LESSON)] = b""
+    """What the blend learns from it (``rank.weights``): a context and a gradient, empty if nothing."""
 
 
 class ModelLogRecord(Struct, array_like=True, frozen=True):
@@ -53,4 +63,6 @@ def decode_record(data: bytes) -> ModelLogRecord:
         if delta.offset <= last:
             raise DeltaError(f"model-log record: expected rising offsets, got {delta.offset} after {last}")
         last = delta.offset
+        if not is_lesson(delta.lesson):
+            raise DeltaError(f"model-log record: expected a lesson, got {len(delta.lesson)} bytes that are none")
     return record

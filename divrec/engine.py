@@ -3,12 +3,15 @@
 It does no input or output and reads no clock.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
+from divrec.asks import Asks, Floats
 from divrec.catalog import Catalog
 from divrec.cf.item_item import QUERY_HISTORY
 from divrec.config import Config, FeedbackConfig
@@ -18,16 +21,22 @@ from divrec.events import Click, Event, Item, ItemVector, Request, Review, Slate
 from divrec.explain.reasons import reasons
 from divrec.interest.keywords import TERMS_PER_EVENT, decay, learn_keywords
 from divrec.interest.vectors import INTEREST_HISTORY, REVIEW_DECAY
-from divrec.items import ItemIndex
+from divrec.items import ItemIndex, hash64
 from divrec.model import DAY_MS, Model
 from divrec.profile import Profile
-from divrec.rank.blend import FIXED_WEIGHTS, Weights
-from divrec.retrieve.candidates import CandidateSpace
+from divrec.rank.lesson import lesson
+from divrec.rank.weights import CONTEXTS, FEATURES, context_of, pack_lesson
+from divrec.retrieve.candidates import REPEATED, CandidateSpace
+from divrec.retrieve.signals import SIGNALS
 from divrec.rules.publish import makes_slate
-from divrec.slate import Asks, Slates, empty_slates, make_slates
+from divrec.slate import Slates, empty_slates, make_slates
 from divrec.staging import Markers, Staging
 from divrec.text.encoder import names_model
 
+LIKED = 0.5
+"""Feedback of a rating from which on the item was liked: 4 of 5, 8 of 10."""
+LESSONS_FROM_ALL = 20_000
+LESSONS_LATER = 4
 T = TypeVar("T", bound=np.generic)
 V = TypeVar("V")
 
@@ -69,11 +78,16 @@ class Engine:
         self.markers = Markers()
         self._candidates = CandidateSpace(self.items, config.model)
         self._fresh_ms = config.slate.fresh_days * DAY_MS
+        self._unrated = config.feedback.model_dump()
 
     # -- learning ------------------------------------------------------------------------------------------------
 
-    def observe(self, profile: Profile, event: Event, event_id: str, offset: int) -> Observed:
-        """Take ``event``, which stands at ``offset`` of its partition, into a copy of ``profile``."""
+    def observe(self, profile: Profile, event: Event, event_id: str, offset: int, *, teach: bool = True) -> Observed:
+        """Take ``event``, which stands at ``offset`` of its partition, into a copy of ``profile``.
+
+        With ``teach`` the delta of a liked item brings a lesson for the blend, from the model as it now is: of the
+        first ``LESSONS_FROM_ALL`` interactions each, then one in ``LESSONS_LATER``.
+        """
         after = profile.copy()
         after.offset = offset
         if after.saw(event_id):
@@ -97,12 +111,57 @@ class Engine:
             self._learn_keywords(after, event, terms, feedback)
         delta = None
         if weight > 0.0:
-            recent = [item for item in profile.recent(self.config.model.history + 1) if item != event.item_id]
-            delta = Delta(offset, event.item_id, weight, event.ts, recent[: self.config.model.history])
+            delta = self._delta(profile, event, offset, weight, liked=event.rating is None or feedback >= LIKED)
+            if teach and (self.model.interactions < LESSONS_FROM_ALL or offset % LESSONS_LATER == 0):
+                delta = self.teach(profile, delta)
             after.append(event.item_id, action, feedback, event.ts, self.config.profile.history)
         elif feedback < 0.0:
             after.reject(event.item_id, feedback)
         return Observed(after, delta, interaction=weight > 0.0 or feedback != 0.0)
+
+    def _delta(self, profile: Profile, event: Click | Review, offset: int, weight: float, *, liked: bool) -> Delta:
+        recent: dict[str, bool] = {}
+        bound = 2 * self.config.model.history + 2
+        for item, action, feedback in zip(
+            newest(profile.items, bound), newest(profile.actions, bound), newest(profile.feedback, bound), strict=True
+        ):
+            recent.setdefault(item, self._liked(action, feedback))
+        recent.pop(event.item_id, None)
+        items = list(recent)[: self.config.model.history]
+        unliked = 0
+        for place, item in enumerate(items):
+            unliked |= (not recent[item]) << place
+        packed = unliked.to_bytes((unliked.bit_length() + 7) // 8, "little")
+        return Delta(offset, event.item_id, weight, event.ts, items, liked, packed, user_hash(profile.user_id))
+
+    def _liked(self, action: str, feedback: float) -> bool:
+        """Whether an interaction of the history was liked: rated high, or not rated at all."""
+        return feedback >= LIKED or (feedback > 0.0 and feedback == self._unrated[action])
+
+    def teach(self, before: Profile, delta: Delta) -> Delta:
+        """``delta`` with its lesson for the blend: what the model as it now is makes of what ``before`` chose.
+
+        Its random items depend on its place in ``events`` alone.
+        """
+        row = self.items.get(delta.item_id)
+        if not delta.liked or row < 0 or not self.model.known[row]:
+            return delta
+        asks = self.pack([Ask(before, delta.ts)])
+        seed = hash64(f"{before.partition} {delta.offset}")
+        context = int(asks.contexts[0])
+        gradient = lesson(
+            asks,
+            0,
+            row,
+            np.uint64(seed),
+            self._candidates.space,
+            self._fresh_ms,
+            self.model.blend.effective()[context],
+            self.model.arrays(),
+            self.catalog.arrays(),
+            self.items.fingerprints,
+        )
+        return replace(delta, lesson=pack_lesson(context, gradient)) if gradient.any() else delta
 
     def _learn_keywords(self, profile: Profile, event: Click | Review, terms: Sequence[str], feedback: float) -> None:
         row = self.items.get(event.item_id)
@@ -188,19 +247,25 @@ class Engine:
         """The slates for ``asks``, in their order."""
         return self.explain(asks, self.make(self.pack(asks))) if asks else []
 
-    def make(self, asks: Asks, weights: Weights = FIXED_WEIGHTS) -> Slates:
+    def make(self, asks: Asks, weights: Floats | None = None) -> Slates:
         """The slates for packed asks. May run in a thread, while nothing is learned and no other call is under way.
 
-        ``weights`` of the signals, float32[len(SIGNALS)]: others than the blend's are for evaluation.
+        ``weights`` of the signals, float32[len(SIGNALS)], instead of the blend's are for evaluation: the relevance is
+        then the weighted sum of the signals, each scaled to [0, 1].
         """
         slates = empty_slates(len(asks.k), int(asks.k.max()))
+        used = self.model.blend.effective()
+        if weights is not None:
+            used = np.zeros((CONTEXTS, FEATURES), np.float32)
+            used[:, : len(SIGNALS)] = weights
         make_slates(
             asks,
             self.model.arrays(),
             self.catalog.arrays(),
             self.items.fingerprints,
             self._candidates.space,
-            weights,
+            used,
+            weights is not None,
             self.config.slate.pool,
             self._fresh_ms,
             slates,
@@ -242,14 +307,17 @@ class Engine:
     def pack(self, asks: Sequence[Ask]) -> Asks:
         """The asks as arrays."""
         slate, get = self.config.slate, self.items.get
-        history, feedback = Ragged(), Ragged()
+        history, feedback, liked = Ragged(), Ragged(), Ragged()
+        looked_at = REPEATED if slate.allow_repeats else QUERY_HISTORY
         rejected, rejected_feedback, excluded = Ragged(), Ragged(), Ragged()
         consumed: list[bytes] = []
         reviews = np.zeros((len(asks), self.catalog.dimensions), np.float32)
         for n, ask in enumerate(asks):
             profile = ask.profile
-            history.add(map(get, newest(profile.items, QUERY_HISTORY)))
-            feedback.add(newest(profile.feedback, QUERY_HISTORY))
+            told = newest(profile.feedback, looked_at)
+            history.add(map(get, newest(profile.items, looked_at)))
+            feedback.add(told)
+            liked.add(map(self._liked, newest(profile.actions, looked_at), told))
             rejected.add(map(get, newest(profile.rejected, INTEREST_HISTORY)))
             rejected_feedback.add(newest(profile.rejected_feedback, INTEREST_HISTORY))
             excluded.add(sorted(row for row in map(get, ask.exclude) if row >= 0) if ask.exclude else ())
@@ -262,6 +330,7 @@ class Engine:
         return Asks(
             history.array(np.int32),
             feedback.array(np.float32),
+            liked.array(np.bool_),
             history.starts(),
             rejected.array(np.int32),
             rejected_feedback.array(np.float32),
@@ -273,9 +342,12 @@ class Engine:
             excluded.array(np.int32),
             excluded.starts(),
             reviews,
+            np.array([self.model.users.number(user_hash(ask.profile.user_id)) for ask in asks], np.int32),
+            np.array([_context(ask) for ask in asks], np.int32),
             np.array([ask.now for ask in asks], np.int64),
             np.array([slate.k if ask.k is None else ask.k for ask in asks], np.int32),
             np.array([slate.diversity if ask.diversity is None else ask.diversity for ask in asks], np.float32),
+            slate.allow_repeats,
         )
 
     def sizes(self) -> dict[str, int]:
@@ -308,6 +380,16 @@ class Ragged:
 def newest(values: list[V], count: int) -> list[V]:
     """The last ``count`` values, newest first."""
     return values[: -count - 1 : -1]
+
+
+def user_hash(user_id: str) -> int:
+    """By what the model tells users apart: 63 bits, never 0."""
+    return hash64(user_id) >> 1 or 1
+
+
+def _context(ask: Ask) -> int:
+    history = ask.profile.ts
+    return context_of(len(history), ask.now - history[-1] if history else math.inf)
 
 
 def feedback_of(config: FeedbackConfig, action: str, rating: float | None) -> tuple[float, float]:

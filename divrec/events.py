@@ -95,7 +95,19 @@ class Request(Struct, tag_field="kind", tag="request", kw_only=True, omit_defaul
 Event = Click | Review | Request
 """What the ``events`` topic carries. The kinds ``forget`` and ``merge`` are reserved."""
 
-ReasonCode = Literal["item_neighbour", "transition", "content", "review", "keyword", "popular_now", "fresh"]
+ReasonCode = Literal[
+    "item_neighbour",
+    "transition",
+    "similar_user",
+    "content",
+    "review",
+    "keyword",
+    "well_rated",
+    "popular_now",
+    "popular",
+    "repeat",
+    "fresh",
+]
 
 
 class Reason(Struct, kw_only=True, omit_defaults=True, gc=False):

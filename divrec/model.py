@@ -12,27 +12,33 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from divrec.cf.item_item import DAMPING, learn_pairs
+from divrec.cf.item_item import DAMPING, KINDS, learn_pairs
+from divrec.cf.linear import Linear
 from divrec.cf.neighbours import Ids, NeighbourTable, Weights, drop_items
 from divrec.cf.popularity import Popularity, Values
-from divrec.cf.transitions import learn_steps
+from divrec.cf.users import UserArrays, UserTable, learn_visit
 from divrec.compiled import compiled
 from divrec.config import ModelConfig
 from divrec.deltas import Delta, ModelLogRecord
 from divrec.errors import SnapshotError
 from divrec.items import ItemIndex, grown
+from divrec.rank.weights import BlendWeights
 
 DAY_MS = 86_400_000
 EVICTED_SHARE = 16
 """When the model is full, at least one in this many items goes: the least popular."""
 POPULAR = 200
-"""Items in the popularity list."""
+"""Items in the list of those popular now; a quarter as many each are added of those trending and popular ever."""
+TREND_HALF_LIFE = 1_000
+"""Of trends, in interactions: it fits any stream, however fast."""
+Flags = npt.NDArray[np.bool_]
 
 
 class ModelState(NamedTuple):
     """A copy of the model that does not change: what snapshots and digests are made of.
 
-    ``arrays`` have one row per item in the order of ``ids``; neighbours are positions in that order.
+    In ``arrays`` items have one row each in the order of ``ids``, users one in the order of theirs; where items stand
+    in them, they are positions in that order.
     """
 
     version: int
@@ -61,18 +67,24 @@ class ModelState(NamedTuple):
 class ModelArrays(NamedTuple):
     """What compiled code reads of the model, by item index."""
 
-    item_item_ids: Ids
-    item_item_weights: Weights
-    transition_ids: Ids
-    transition_weights: Weights
+    pair_ids: Ids
+    pair_weights: Weights
+    counts: Values
+    liked: Values
     damped: Weights
-    out: Values
+    damped_liked: Weights
     popularity: Values
+    trend: Values
     popular: Ids
+    core: Ids
+    linear: Weights
+    users: UserArrays
+    order: Ids
+    """The items of the model in the order of their first interaction."""
 
 
 class Model:
-    """Item-item co-counts, transitions and decayed popularity over the items of ``items``."""
+    """Co-counts, transitions, users, popularity and the blend's weights over the items of ``items``."""
 
     def __init__(self, config: ModelConfig, items: ItemIndex) -> None:
         self.config = config
@@ -85,16 +97,24 @@ class Model:
         self.now = 0
         """Latest event time seen, in milliseconds."""
         self.refused = 0
-        self.item_item = NeighbourTable(config.neighbours)
-        self.transitions = NeighbourTable(config.transitions)
+        self.pairs = NeighbourTable(config.neighbours, KINDS)
+        self.users = UserTable(config.users)
         self.counts: Values = np.zeros(0, np.float64)
         """n(i); at 2²⁴ a float32 would stop growing."""
+        self.liked: Values = np.zeros(0, np.float64)
+        """The part of it that was liked."""
         self.damped: Weights = np.zeros(0, np.float32)
         """1 / √(count + β), derived from ``counts``: square roots are dear where candidates are counted."""
-        self.out: Values = np.zeros(0, np.float64)
+        self.damped_liked: Weights = np.zeros(0, np.float32)
         self.popularity = Popularity(config.popularity_half_life_days * DAY_MS)
-        self.known: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self.trend = Popularity(TREND_HALF_LIFE)
+        """Popularity where the time is the number of interactions."""
+        self.blend = BlendWeights()
+        self.linear = Linear()
+        self.known: Flags = np.zeros(0, np.bool_)
         self._order: list[int] = []
+        self._places: Ids = np.zeros(0, np.int32)
+        """The same, as the beginning of an array."""
         self._popular: Ids = np.zeros(0, np.int32)
         self._popular_until = 0
         items.attach(self)
@@ -103,20 +123,23 @@ class Model:
         return len(self._order)
 
     def resize(self, capacity: int) -> None:
-        self.item_item.resize(capacity)
-        self.transitions.resize(capacity)
+        for held in (self.pairs, self.users, self.linear):
+            held.resize(capacity)
         self.counts = grown(self.counts, capacity)
+        self.liked = grown(self.liked, capacity)
         self.damped = grown(self.damped, capacity, 1.0 / DAMPING**0.5)
-        self.out = grown(self.out, capacity)
-        self.popularity.values = grown(self.popularity.values, capacity)
+        self.damped_liked = grown(self.damped_liked, capacity, 1.0 / DAMPING**0.5)
+        for popularity in (self.popularity, self.trend):
+            popularity.values = grown(popularity.values, capacity)
         self.known = grown(self.known, capacity)
+        self._places = grown(self._places, capacity)
 
     def clear(self, index: int) -> None:
-        self.item_item.clear(index)
-        self.transitions.clear(index)
-        self.counts[index] = self.out[index] = 0.0
-        self.damped[index] = 1.0 / DAMPING**0.5
-        self.popularity.values[index] = 0.0
+        for held in (self.pairs, self.users, self.linear):
+            held.clear(index)
+        self.counts[index] = self.liked[index] = 0.0
+        self.damped[index] = self.damped_liked[index] = 1.0 / DAMPING**0.5
+        self.popularity.values[index] = self.trend.values[index] = 0.0
         self.known[index] = False
 
     def apply(self, record: ModelLogRecord) -> int:
@@ -134,22 +157,35 @@ class Model:
         Where one list ends and the next begins makes no difference, but that eviction comes after a list.
         """
         items, recent, starts = self._rows(deltas)
+        count = len(deltas)
+        numbers = np.array([self.users.enter(delta.user) for delta in deltas], np.int32)  # first: it may grow arrays
         learn(
             items,
+            np.array([delta.liked for delta in deltas], np.bool_),
             np.array([delta.weight for delta in deltas], np.float32),
-            self.popularity.shares(np.array([delta.ts for delta in deltas], np.int64)),
             recent,
+            recent_liked(deltas, starts),
             starts,
-            self.item_item.ids,
-            self.item_item.weights,
-            self.transitions.ids,
-            self.transitions.weights,
+            numbers,
+            self.popularity.shares(np.array([delta.ts for delta in deltas], np.int64)),
+            self.trend.shares(np.arange(self.interactions, self.interactions + count)),
+            self.pairs.ids,
+            self.pairs.weights,
             self.counts,
+            self.liked,
             self.damped,
-            self.out,
+            self.damped_liked,
             self.popularity.values,
+            self.trend.values,
+            self.users.items,
+            self.users.visitors,
+            self.users.visits,
+            self.users.bound,
         )
-        self.interactions += len(deltas)
+        for delta in deltas:
+            if delta.lesson:
+                self.blend.learn(delta.lesson)
+        self.interactions += count
         self.now = max(self.now, *(delta.ts for delta in deltas))
         if len(self) > self.config.max_items:
             self._evict()
@@ -178,6 +214,7 @@ class Model:
     def _enter(self, item_id: str) -> int:
         index = self.items.add(item_id)
         self.known[index] = True
+        self._places[len(self._order)] = index
         self._order.append(index)
         return index
 
@@ -191,8 +228,9 @@ class Model:
         dropped[leaving] = True
         self._order = [index for index in self._order if not dropped[index]]
         staying = np.array(self._order, np.int32)
-        drop_items(self.item_item.ids, self.item_item.weights, dropped, staying)
-        drop_items(self.transitions.ids, self.transitions.weights, dropped, staying)
+        self._places[: len(staying)] = staying
+        drop_items(self.pairs.ids, self.pairs.weights, dropped, staying)
+        self.users.drop_items(dropped)
         for index in leaving:
             self.clear(int(index))
             self.items.release_if_unused(int(index))
@@ -205,25 +243,44 @@ class Model:
         return bool(self.known[index])
 
     def popular(self) -> Ids:
-        """The items that are most popular now, best first; renewed as the model grows by a few interactions."""
+        """The items popular now, best first, then those trending and those popular ever that are not among them.
+
+        Renewed as the model grows by a few interactions.
+        """
         if self.interactions >= self._popular_until:
             order = np.array(self._order, np.int32)
-            value = self.popularity.values[order]
-            top = np.argpartition(-value, POPULAR)[:POPULAR] if len(order) > POPULAR else np.arange(len(order))
-            self._popular = order[top[np.argsort(-value[top], kind="stable")]]
+            lists = [
+                highest(order, self.popularity.values, POPULAR),
+                highest(order, self.trend.values, POPULAR // 4),
+                highest(order, self.liked, POPULAR // 4),
+            ]
+            self._popular = np.fromiter(dict.fromkeys(np.concatenate(lists).tolist()), np.int32)
             self._popular_until = self.interactions + 1 + min(1_000, len(order) // 100)
         return self._popular
 
+    def renew(self) -> None:
+        """Make what is derived anew when it is read next, as after ``restore``."""
+        self._popular_until = 0
+        self.linear.renew()
+
     def arrays(self) -> ModelArrays:
+        """What recommending reads, with what is derived up to date."""
+        popular = self.popular()
+        self.linear.fit(self.pairs, self.counts, self._order, self.interactions)
         return ModelArrays(
-            self.item_item.ids,
-            self.item_item.weights,
-            self.transitions.ids,
-            self.transitions.weights,
+            self.pairs.ids,
+            self.pairs.weights,
+            self.counts,
+            self.liked,
             self.damped,
-            self.out,
+            self.damped_liked,
             self.popularity.values,
-            self.popular(),
+            self.trend.values,
+            popular,
+            self.linear.core,
+            self.linear.weights,
+            self.users.arrays(),
+            self._places[: len(self._order)],
         )
 
     def state(self) -> ModelState:
@@ -231,6 +288,7 @@ class Model:
         order = np.array(self._order, np.int32)
         position = np.full(self.items.capacity + 1, -1, np.int32)  # one more: the empty slot -1 maps to -1
         position[order] = np.arange(len(order), dtype=np.int32)
+        users = self.users.rows()
         return ModelState(
             version=self.version,
             applied=dict(self.applied),
@@ -239,13 +297,20 @@ class Model:
             popularity_base=self.popularity.base,
             ids=[self.items.id(index) for index in self._order],
             arrays={
-                "item_item_ids": position[self.item_item.ids[order]],
-                "item_item_weights": self.item_item.weights[order],
-                "transition_ids": position[self.transitions.ids[order]],
-                "transition_weights": self.transitions.weights[order],
+                "pair_ids": position[self.pairs.ids[order]],
+                "pair_weights": self.pairs.weights[order],
                 "counts": self.counts[order],
-                "out": self.out[order],
+                "liked": self.liked[order],
                 "popularity": self.popularity.values[order],
+                "trend": self.trend.values[order],
+                "trend_base": np.array([] if self.trend.base is None else [self.trend.base]),
+                "visitors": self.users.visitors[order],
+                "visits": self.users.visits[order],
+                "users_seen": np.array([self.users.seen]),
+                "user_hashes": self.users.hashes[:users].copy(),
+                "user_items": position[self.users.items[:users]],
+                "blend_values": self.blend.values.copy(),
+                "blend_spread": self.blend.spread.copy(),
             },
             settings=self.settings(),
         )
@@ -267,18 +332,25 @@ class Model:
             self._enter(item_id)
         order = np.array(self._order, np.int32)
         index_of = np.append(order, np.int32(-1))
+        arrays: dict[str, npt.NDArray[Any]] = state.arrays
         targets: dict[str, npt.NDArray[Any]] = {
-            "item_item_weights": self.item_item.weights,
-            "transition_weights": self.transitions.weights,
+            "pair_weights": self.pairs.weights,
             "counts": self.counts,
-            "out": self.out,
+            "liked": self.liked,
             "popularity": self.popularity.values,
+            "trend": self.trend.values,
+            "visitors": self.users.visitors,
+            "visits": self.users.visits,
         }
         for name, target in targets.items():
-            target[order] = state.arrays[name]
+            target[order] = arrays[name]
         self.damped[order] = 1.0 / np.sqrt(self.counts[order] + DAMPING)
-        self.item_item.ids[order] = index_of[state.arrays["item_item_ids"]]
-        self.transitions.ids[order] = index_of[state.arrays["transition_ids"]]
+        self.damped_liked[order] = 1.0 / np.sqrt(self.liked[order] + DAMPING)
+        self.pairs.ids[order] = index_of[arrays["pair_ids"]]
+        self.users.restore(arrays["user_hashes"], index_of[arrays["user_items"]], int(arrays["users_seen"][0]))
+        self.blend.values[:] = arrays["blend_values"]
+        self.blend.spread[:] = arrays["blend_spread"]
+        self.trend.base = float(arrays["trend_base"][0]) if len(arrays["trend_base"]) else None
         self.version, self.applied = state.version, dict(state.applied)
         self.interactions, self.now, self.popularity.base = state.interactions, state.now, state.popularity_base
 
@@ -286,40 +358,82 @@ class Model:
         """What it holds and how many bytes that takes."""
         arrays: Iterable[npt.NDArray[np.generic]] = (
             self.counts,
+            self.liked,
             self.damped,
-            self.out,
+            self.damped_liked,
             self.popularity.values,
+            self.trend.values,
             self.known,
+            self.linear.core,
+            self.linear.weights,
         )
+        held = self.pairs.nbytes + self.users.nbytes + self.blend.nbytes
         return {
             "model_items": len(self),
             "model_items_bound": self.config.max_items,
+            "model_users": self.users.rows(),
+            "model_users_bound": self.config.users,
             "model_interactions": self.interactions,
-            "model_bytes": self.item_item.nbytes + self.transitions.nbytes + sum(array.nbytes for array in arrays),
+            "model_bytes": held + sum(array.nbytes for array in arrays),
         }
+
+
+def highest(order: Ids, values: Values, count: int) -> Ids:
+    """The ``count`` items of ``order`` with the highest values, best first, ties in their order."""
+    value = values[order]
+    top = np.argpartition(-value, count)[:count] if len(order) > count else np.arange(len(order))
+    return order[top[np.argsort(-value[top], kind="stable")]]
+
+
+def recent_liked(deltas: list[Delta], starts: npt.NDArray[np.int32]) -> Flags:
+    """Whether each of the recent items of all deltas was liked, one delta after the other."""
+    liked = np.ones(starts[-1], np.bool_)
+    for n, delta in enumerate(deltas):
+        if delta.unliked:
+            own = liked[starts[n] : starts[n + 1]]
+            bits = np.unpackbits(np.frombuffer(delta.unliked, np.uint8), bitorder="little")[: len(own)]
+            own[: len(bits)] = bits == 0
+    return liked
 
 
 @compiled
 def learn(
     items: Ids,
+    items_liked: Flags,
     weights: Weights,
-    popularity_shares: Values,
     recent: Ids,
+    recent_liked: Flags,
     starts: npt.NDArray[np.int32],
-    item_item_ids: Ids,
-    item_item_weights: Weights,
-    transition_ids: Ids,
-    transition_weights: Weights,
+    numbers: Ids,
+    popularity_shares: Values,
+    trend_shares: Values,
+    pair_ids: Ids,
+    pair_weights: Weights,
     counts: Values,
+    liked: Values,
     damped: Weights,
-    out: Values,
+    damped_liked: Weights,
     popularity: Values,
+    trend: Values,
+    user_items: Ids,
+    visitors: Ids,
+    visits: Ids,
+    users_bound: int,
 ) -> None:
     """All deltas of a record, in their order."""
     for n in range(len(items)):
+        item, weight = items[n], weights[n]
         before = recent[starts[n] : starts[n + 1]]
-        learn_pairs(item_item_ids, item_item_weights, items[n], before, weights[n])
-        learn_steps(transition_ids, transition_weights, out, items[n], before, weights[n])
-        counts[items[n]] += weights[n]
-        damped[items[n]] = 1.0 / np.sqrt(counts[items[n]] + DAMPING)
-        popularity[items[n]] += weights[n] * popularity_shares[n]
+        before_liked = recent_liked[starts[n] : starts[n + 1]]
+        learn_pairs(pair_ids, pair_weights, item, items_liked[n], before, before_liked, weight)
+        if numbers[n] >= 0:
+            learn_visit(
+                user_items, visitors, visits, numbers[n], users_bound, item, items_liked[n], before, before_liked
+            )
+        counts[item] += weight
+        damped[item] = 1.0 / np.sqrt(counts[item] + DAMPING)
+        if items_liked[n]:
+            liked[item] += weight
+            damped_liked[item] = 1.0 / np.sqrt(liked[item] + DAMPING)
+            popularity[item] += weight * popularity_shares[n]
+            trend[item] += weight * trend_shares[n]

@@ -9,48 +9,48 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from divrec.asks import Asks, Floats, Ids
 from divrec.catalog import CatalogArrays
+from divrec.cf.item_item import NEXT, QUERY_HISTORY, TOGETHER
 from divrec.compiled import compiled, compiled_fast
 from divrec.diversify.mmr import pick
-from divrec.interest.vectors import Vectors, interest_vector
+from divrec.events import ReasonCode
+from divrec.interest.vectors import Vectors
 from divrec.model import ModelArrays
-from divrec.rank.blend import blend, top
-from divrec.retrieve.candidates import CONTENT, Candidates, retrieve
-from divrec.rules.filter import allowed
-
-Ids = npt.NDArray[np.int32]
-Floats = npt.NDArray[np.float32]
+from divrec.rank.blend import normalise, parts, relevance_of, score, top
+from divrec.retrieve.candidates import RECENT, STEPS_BACK, Candidates, candidates, release, shown
+from divrec.retrieve.signals import SIGNALS
 
 Rounded = npt.NDArray[np.float64]
 """Rounded to five decimals, as published."""
 
+SOURCES: tuple[ReasonCode, ...] = (
+    "item_neighbour",
+    "transition",
+    "similar_user",
+    "content",
+    "well_rated",
+    "popular_now",
+    "popular",
+    "repeat",
+    "fresh",
+)
+"""What reasons tell apart; several signals may belong to one."""
+NEIGHBOUR, TRANSITION, SIMILAR_USER, CONTENT, WELL_RATED, POPULAR_NOW, POPULAR, REPEAT, FRESH = range(len(SOURCES))
+_SOURCE_OF: dict[str, str] = {
+    "liked_neighbour": "item_neighbour",
+    "contrast": "item_neighbour",
+    "linear": "item_neighbour",
+    "trending": "popular_now",
+    "habit": "repeat",
+}
+SOURCE_OF: Ids = np.array([SOURCES.index(_SOURCE_OF.get(signal, signal)) for signal in SIGNALS], np.int32)
+"""The source that each signal belongs to."""
 REASONS = 3
 LEAST_SHARE = 0.1
 """A source that gave less of an item's relevance is no reason."""
 REVIEW = -2
 """In place of a past item: the user's own reviews are nearer than any of them."""
-
-
-class Asks(NamedTuple):
-    """What the slates of a batch are made from: lists of all asks one after the other, with where each begins."""
-
-    history: Ids
-    feedback: Floats
-    history_starts: Ids
-    rejected: Ids
-    rejected_feedback: Floats
-    rejected_starts: Ids
-    consumed: npt.NDArray[np.uint32]
-    filtered: npt.NDArray[np.bool_]
-    shifts: Ids
-    consumed_starts: Ids
-    excluded: Ids
-    excluded_starts: Ids
-    reviews: Vectors
-    """Centred review vectors, float32[asks, d], zero where there is none."""
-    now: npt.NDArray[np.int64]
-    k: Ids
-    diversity: Floats
 
 
 class Slates(NamedTuple):
@@ -92,32 +92,27 @@ def make_slates(
     fingerprints: npt.NDArray[np.uint32],
     space: Candidates,
     weights: Floats,
+    plain: bool,
     pool_size: int,
     fresh_ms: float,
     slates: Slates,
 ) -> None:
-    """Fill ``slates``. The rules have the last word: an item that they forbid is in none, whatever came before."""
-    for n in range(len(asks.k)):
-        history = asks.history[asks.history_starts[n] : asks.history_starts[n + 1]]
-        feedback = asks.feedback[asks.history_starts[n] : asks.history_starts[n + 1]]
-        rejected = asks.rejected[asks.rejected_starts[n] : asks.rejected_starts[n + 1]]
-        rejected_feedback = asks.rejected_feedback[asks.rejected_starts[n] : asks.rejected_starts[n + 1]]
-        consumed = asks.consumed[asks.consumed_starts[n] : asks.consumed_starts[n + 1]]
-        filtered, shift = asks.filtered[n], asks.shifts[n]
-        excluded = asks.excluded[asks.excluded_starts[n] : asks.excluded_starts[n + 1]]
-        review = asks.reviews[n]
+    """Fill ``slates``. The rules have the last word: an item that they forbid is in none, whatever came before.
 
-        interest = interest_vector(catalog.vectors, history, feedback, rejected, rejected_feedback, review)
-        count = retrieve(space, history, feedback, interest, asks.now[n], fresh_ms, model, catalog)
-        rows = space.rows[:count]
-        may = allowed(rows, catalog.hidden, fingerprints, consumed, filtered, shift, excluded)
-        parts, relevance = blend(space.signals[:count], may, weights)
+    ``weights`` of each context of the blend, float32[contexts, features]; with ``plain`` the relevance is the score.
+    """
+    for n in range(len(asks.k)):
+        count, may = candidates(asks, n, space, fresh_ms, model, catalog, fingerprints)
+        release(space, count)
+        rows, signals = space.rows[:count], space.signals[:count]
+        normalise(signals, may)
+        scores = score(signals, weights[asks.contexts[n]])
+        relevance = np.where(may, scores, np.float32(-1)) if plain else relevance_of(scores, may)
         pool = top(relevance, max(pool_size, asks.k[n]))
         pool_rows = rows[pool]
         vectors = catalog.vectors[pool_rows]
         chosen = pick(relevance[pool], vectors, asks.k[n], asks.diversity[n])
-        may = allowed(pool_rows[chosen], catalog.hidden, fingerprints, consumed, filtered, shift, excluded)
-        chosen = chosen[may]
+        chosen = chosen[shown(asks, n, pool_rows[chosen], catalog, fingerprints)]
 
         slates.sizes[n] = len(chosen)
         similarity_above(vectors, chosen, slates.similarity[n])
@@ -126,18 +121,66 @@ def make_slates(
             slates.rows[n, at] = rows[candidate]
             slates.ranks[n, at] = chosen[at]
             slates.relevance[n, at] = rounded(relevance[candidate])
-            for reason in range(REASONS):
-                source = strongest(parts[candidate])
-                share = parts[candidate, source] / relevance[candidate] if source >= 0 else np.float32(0)
-                if share < LEAST_SHARE:
-                    break
-                past = space.referents[candidate, source]
-                if source == CONTENT:
-                    past = closest(catalog.vectors, rows[candidate], history, feedback, review)
-                slates.sources[n, at, reason] = source
-                slates.shares[n, at, reason] = rounded(share)
-                slates.referents[n, at, reason] = past
-                parts[candidate, source] = 0.0
+            _explain(asks, n, at, signals[candidate], weights[asks.contexts[n]], model, catalog, slates)
+
+
+@compiled
+def _explain(
+    asks: Asks,
+    n: int,
+    at: int,
+    z: Floats,
+    weights: Floats,
+    model: ModelArrays,
+    catalog: CatalogArrays,
+    slates: Slates,
+) -> None:
+    """Write the strongest sources of the item at ``at`` in the slate of ask ``n``."""
+    begin, end = asks.history_starts[n], asks.history_starts[n + 1]
+    history, feedback = asks.history[begin:end], asks.feedback[begin:end]
+    row = slates.rows[n, at]
+    spoke = np.zeros(len(SOURCES), np.float32)
+    added = parts(z, weights)
+    for signal in range(len(SIGNALS)):
+        spoke[SOURCE_OF[signal]] += added[signal]
+    total = spoke.sum()
+    for reason in range(REASONS):
+        source = strongest(spoke)
+        share = spoke[source] / total if source >= 0 else np.float32(0)
+        if share < LEAST_SHARE:
+            break
+        past = -1
+        if source == NEIGHBOUR:
+            past = behind(model, history, row, TOGETHER, RECENT)
+        elif source == TRANSITION:
+            past = behind(model, history, row, NEXT, STEPS_BACK)
+        elif source == CONTENT:
+            past = closest(catalog.vectors, row, history, feedback, asks.reviews[n])
+        slates.sources[n, at, reason] = source
+        slates.shares[n, at, reason] = rounded(share)
+        slates.referents[n, at, reason] = past
+        spoke[source] = 0.0
+
+
+@compiled
+def behind(model: ModelArrays, history: Ids, row: int, kind: int, recency: Floats) -> int:
+    """The past item of ``history`` that has most of ``row`` among its neighbours, -1 if none has."""
+    best = -1
+    highest = np.float32(0)
+    for q in range(min(QUERY_HISTORY, len(history))):
+        past = history[q]
+        if past < 0:
+            continue
+        found = -1
+        for slot in range(model.pair_ids.shape[1]):  # without leaving early: all slots are compared at once
+            if model.pair_ids[past, slot] == row:
+                found = slot
+        if found >= 0:
+            weight = recency[q] * model.damped[past] * model.pair_weights[past, found, kind]
+            if weight > highest:
+                highest = weight
+                best = past
+    return best
 
 
 @compiled

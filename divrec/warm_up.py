@@ -19,10 +19,11 @@ def warm_up(config: Config) -> None:
         engine.put_item(Item(item_id=str(n), title="item", ts=1))
         vector = random.normal(size=DIMENSIONS).astype(np.float32)
         engine.put_vector(ItemVector(item_id=str(n), model=config.encoder.model, vector=pack_vector(vector)))
-    profile = Profile("user", 0)
-    for n in range(5):
-        click = Click(user_id="user", item_id=str(n), action="like", ts=n + 1)
-        profile, delta, *_ = engine.observe(profile, click, str(n), n)
-        if delta is not None:
-            engine.apply(ModelLogRecord(0, [delta]), n)
-        engine.recommend(profile, n + 1)
+    for user in range(2):  # the second turns to items that are known: that is a lesson for the blend
+        profile = Profile(str(user), 0)
+        for n in range(5 * user, 5 * user + 5):
+            click = Click(user_id=profile.user_id, item_id=str(n % 5), action="like", ts=n + 1)
+            profile, delta, *_ = engine.observe(profile, click, str(n), n)
+            if delta is not None:
+                engine.apply(ModelLogRecord(0, [delta]), n)
+            engine.recommend(profile, n + 1)

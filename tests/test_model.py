@@ -1,6 +1,7 @@
 """The model against plain Python, at its bounds, and on disk. Agreement of replicas is in test_replicas.py."""
 
 import logging
+import math
 import random
 import time
 from collections import Counter
@@ -39,7 +40,9 @@ def some_deltas(count: int, items: int, seed: int = 0, recent: int = 12) -> list
         item = f"item {chance.randrange(items)}"
         before = [past for past in dict.fromkeys(reversed(history)) if past != item]
         ts = START + n * 3_600_000 + chance.randrange(-DAY_MS, DAY_MS)
-        found.append(Delta(n, item, chance.choice([0.3, 0.6, 1.0]), ts, before[:recent]))
+        unliked = bytes([chance.choice([0, 0, 5, 255])])
+        weight = chance.choice([0.3, 0.6, 1.0])
+        found.append(Delta(n, item, weight, ts, before[:recent], chance.random() < 0.7, unliked, 1 + n % 7))
         history.append(item)
     return found
 
@@ -56,29 +59,46 @@ def table_of(model: Model, ids: np.ndarray, weights: np.ndarray) -> dict[tuple[s
 
 def test_everything_equals_a_recount() -> None:
     deltas = some_deltas(800, 30)
-    model = model_of(history=8, neighbours=100, transitions=100, popularity_half_life_days=5.0)
+    model = model_of(history=8, neighbours=100, users=3, popularity_half_life_days=5.0)
     for at in range(0, len(deltas), 37):
         model.apply(ModelLogRecord(0, deltas[at : at + 37]))
     pairs: Counter[tuple[str, str]] = Counter()
     steps: Counter[tuple[str, str]] = Counter()
     counts: Counter[str] = Counter()
-    out: Counter[str] = Counter()
+    liked: Counter[str] = Counter()
+    both: Counter[tuple[str, str]] = Counter()
+    contrast: Counter[tuple[str, str]] = Counter()
+    trend: Counter[str] = Counter()
     popularity: Counter[str] = Counter()
-    for delta in deltas:
-        counts[delta.item_id] += delta.weight  # type: ignore[assignment]
+    for n, delta in enumerate(deltas):
+        item = delta.item_id
+        counts[item] += delta.weight  # type: ignore[assignment]
         age = (delta.ts - deltas[0].ts) / (5 * DAY_MS)
-        popularity[delta.item_id] += delta.weight * 2.0**age  # type: ignore[assignment]
-        for step, other in enumerate(delta.recent[:8]):
-            pairs[delta.item_id, other] += delta.weight  # type: ignore[assignment]
-            pairs[other, delta.item_id] += delta.weight  # type: ignore[assignment]
-            steps[other, delta.item_id] += delta.weight * 0.8**step  # type: ignore[assignment]
-            out[other] += delta.weight * 0.8**step  # type: ignore[assignment]
+        if delta.liked:
+            liked[item] += delta.weight  # type: ignore[assignment]
+            popularity[item] += delta.weight * 2.0**age
+            trend[item] += delta.weight * 2.0 ** (n / 1_000)
+        unliked = int.from_bytes(delta.unliked, "little")
+        for distance, other in enumerate(delta.recent[:8]):
+            faded = delta.weight * math.exp(-distance / 30)
+            other_liked = not unliked >> distance & 1
+            for pair, flags in (
+                ((other, item), (other_liked, delta.liked)),
+                ((item, other), (delta.liked, other_liked)),
+            ):
+                pairs[pair] += faded  # type: ignore[assignment]
+                both[pair] += faded * (flags == (True, True))  # type: ignore[assignment]
+                contrast[pair] += faded * (flags == (False, True))  # type: ignore[assignment]
+            steps[other, item] += delta.weight * 0.8**distance  # type: ignore[assignment]
+            steps[item, other] += 0
     rows = {item: model.items.get(item) for item in counts}
-    assert table_of(model, model.item_item.ids, model.item_item.weights) == pytest.approx(pairs, rel=1e-5)
-    assert table_of(model, model.transitions.ids, model.transitions.weights) == pytest.approx(steps, rel=1e-5)
+    for kind, counted in enumerate((pairs, both, contrast, steps)):
+        found = table_of(model, model.pairs.ids, model.pairs.weights[:, :, kind])
+        assert found == pytest.approx(counted, rel=1e-5, abs=1e-6)
     assert {item: model.counts[row] for item, row in rows.items()} == pytest.approx(counts, rel=1e-5)
-    assert {item: model.out[row] for item, row in rows.items()} == pytest.approx(out, rel=1e-5)
-    assert {item: model.popularity.values[row] for item, row in rows.items()} == pytest.approx(popularity, rel=2e-4)
+    assert {item: model.liked[rows[item]] for item in liked} == pytest.approx(liked, rel=1e-5)
+    assert {item: model.trend.values[rows[item]] for item in trend} == pytest.approx(trend, rel=2e-4)
+    assert {item: model.popularity.values[rows[item]] for item in popularity} == pytest.approx(popularity, rel=2e-4)
     by_popularity = sorted(popularity, key=lambda item: -popularity[item])
     assert [model.items.id(row) for row in model.popular()][:10] == by_popularity[:10]
     assert model.interactions == 800 and model.now == max(delta.ts for delta in deltas)
@@ -88,17 +108,18 @@ def test_everything_equals_a_recount() -> None:
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(0, 99))
 def test_bounds_hold_after_each_record(sizes: list[int], seed: int) -> None:
     deltas = iter(some_deltas(sum(sizes), 500, seed, recent=6))
-    model = model_of(max_items=16, neighbours=4, transitions=3, history=6)
+    model = model_of(max_items=16, neighbours=4, history=6)
     for size in sizes:
         model.apply(ModelLogRecord(0, [next(deltas) for _ in range(size)]))
         assert len(model) == len(model.items) <= 16
-        assert model.item_item.ids.shape[1] == 4 and model.transitions.ids.shape[1] == 3
-        known = set(model._order)
-        for table in (model.item_item, model.transitions):
-            assert set(table.ids[sorted(known)].ravel().tolist()) <= known | {-1}, "no neighbour that was evicted"
-            assert (table.weights >= 0).all()
-            unused = sorted(set(range(model.items.capacity)) - known)
-            assert (table.ids[unused] == -1).all() and not model.counts[unused].any()
+        known, table = set(model._order), model.pairs
+        assert table.ids.shape[1] == 4
+        assert set(table.ids[sorted(known)].ravel().tolist()) <= known | {-1}, "no neighbour that was evicted"
+        assert (table.weights >= 0).all()
+        unused = sorted(set(range(model.items.capacity)) - known)
+        assert (table.ids[unused] == -1).all() and not model.counts[unused].any()
+        assert set(model.users.items.ravel().tolist()) <= known | {-1}, "no item that was evicted"
+        assert (model.users.visitors[unused] == -1).all()
 
 
 def test_the_least_popular_are_evicted() -> None:
@@ -146,8 +167,8 @@ def test_popularity_halves_in_a_half_life_also_over_many() -> None:
     model = model_of(popularity_half_life_days=1.0)
     for n in range(2_000):
         model.apply(ModelLogRecord(0, [Delta(n, f"item {n}", 1.0, START + n * DAY_MS, [])]))
-    values = model.popularity.values[model.popular()]
-    assert [model.items.id(row) for row in model.popular()] == [f"item {n}" for n in range(1_999, 1_799, -1)]
+    values = model.popularity.values[model.popular()[:200]]
+    assert [model.items.id(row) for row in model.popular()[:200]] == [f"item {n}" for n in range(1_999, 1_799, -1)]
     assert values[1:] / values[:-1] == pytest.approx(np.full(199, 0.5), rel=1e-6)
 
 
@@ -166,7 +187,7 @@ def test_a_record_with_other_bytes_is_a_record_or_refused(seed: int, changes: in
     except DeltaError:
         return
     assert all(0 < delta.weight <= 1 and delta.offset >= 0 for delta in record.deltas)
-    model_of(max_items=8, neighbours=2, transitions=2, history=3).apply(record)
+    model_of(max_items=8, neighbours=2, history=3).apply(record)
 
 
 GOOD = [1, "item", 0.5, 100, ["past"]]
@@ -189,6 +210,13 @@ GOOD = [1, "item", 0.5, 100, ["past"]]
         [0, [[1, "item", 0.5, 100, ["a"] * (MAX_RECENT + 1)]]],
         [0, [[1, "item", 0.5, 100, [""]]]],
         [0, [[1, "item", 0.5, 100]]],
+        [0, [[*GOOD, 1]]],
+        [0, [[*GOOD, True, bytes(64)]]],
+        [0, [[*GOOD, True, b"", -1]]],
+        [0, [[*GOOD, True, b"", 0, b"no lesson"]]],
+        [0, [[*GOOD, True, b"", 0, b"\0" + np.array([np.nan], "<f4").tobytes()]]],
+        [0, [[*GOOD, True, b"", 0, b"\0" + np.array([1e9], "<f4").tobytes()]]],
+        [0, [[*GOOD, True, b"", 0, bytes(2_001)]]],
         [0, [GOOD, GOOD]],
         [0, [[2, *GOOD[1:]], GOOD]],
         {"partition": 0, "deltas": []},
@@ -209,13 +237,13 @@ def test_a_record_that_is_not_utf_8_and_one_with_more_after_it() -> None:
 
 
 def test_a_later_version_may_append_fields() -> None:
-    record = decode_record(msgspec.msgpack.encode([0, [[*GOOD, "added later"]], "added later"]))
+    record = decode_record(msgspec.msgpack.encode([0, [[*GOOD, True, b"", 0, b"", "added later"]], "added later"]))
     assert record.deltas == [Delta(1, "item", 0.5, 100, ["past"])]
 
 
 # -- snapshots ---------------------------------------------------------------------------------------------------
 
-CONFIG = Config(model={"max_items": 60, "neighbours": 8, "transitions": 4, "history": 10})
+CONFIG = Config(model={"max_items": 60, "neighbours": 8, "history": 10})
 
 
 def learned(count: int) -> Engine:
@@ -229,11 +257,11 @@ def test_counts_grow_for_ever() -> None:
     """A float32 takes no more ones at 2²⁴, and rounds 0.3 long before: cosines would drift upwards."""
     model = model_of()
     model.learn_all([Delta(0, "a", 1.0, START, []), Delta(1, "b", 1.0, START, ["a"])])
-    a, b = model.items.get("a"), model.items.get("b")
-    model.counts[b] = model.out[a] = 2.0**24
+    b = model.items.get("b")
+    model.counts[b] = model.liked[b] = 2.0**24
     model.learn_all([Delta(n, "b", 0.3, START, ["a"]) for n in range(100)])
     assert model.counts[b] == pytest.approx(2.0**24 + 30, rel=1e-12)
-    assert model.out[a] == pytest.approx(2.0**24 + 30, rel=1e-12)
+    assert model.liked[b] == pytest.approx(2.0**24 + 30, rel=1e-12)
 
 
 def test_what_is_derived_of_counts_is_restored_to_the_last_bit() -> None:
@@ -285,7 +313,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert state is not None and state.version == 5
 
 
-@pytest.mark.parametrize("file", ["model.json", "counts.npy", "item_item_ids.npy"])
+@pytest.mark.parametrize("file", ["model.json", "counts.npy", "pair_ids.npy"])
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "a byte", "all zero", "another's"])
 def test_a_damaged_snapshot_is_said_and_passed_over(
     tmp_path: Path, file: str, damage: str, caplog: pytest.LogCaptureFixture
@@ -371,6 +399,6 @@ def test_settings_of_another_model_are_refused(tmp_path: Path) -> None:
     write_snapshot(tmp_path, learned(40).model.state(), keep=1)
     state = latest_snapshot(tmp_path)
     assert state is not None
-    other = Config(model={"max_items": 60, "neighbours": 8, "transitions": 5, "history": 11})
-    with pytest.raises(SnapshotError, match=r"model\.history, model\.transitions"):
+    other = Config(model={"max_items": 60, "neighbours": 8, "history": 11, "users": 7})
+    with pytest.raises(SnapshotError, match=r"model\.history, model\.users"):
         Engine(other).model.restore(state)

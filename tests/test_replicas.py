@@ -1,5 +1,6 @@
 """Replicas agree: equal digests after equal records, whatever their catalogues did, and after a snapshot."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from divrec.errors import DeltaError, SnapshotError
 from divrec.events import Item
 from divrec.state.snapshot import latest_snapshot, write_snapshot
 
-CONFIG = Config(model={"max_items": 40, "neighbours": 6, "transitions": 4, "history": 10})
+CONFIG = Config(model={"max_items": 40, "neighbours": 6, "history": 10})
 
 
 def deltas(count: int, seed: int, items: int = 60) -> list[Delta]:
@@ -58,19 +59,19 @@ def test_repeats_and_what_lies_behind_change_nothing() -> None:
 
 def test_counts_equal_a_recount() -> None:
     found = deltas(300, 2, items=20)
-    engine = Engine(Config(model={"max_items": 100, "neighbours": 100, "transitions": 100, "history": 10}))
+    engine = Engine(Config(model={"max_items": 100, "neighbours": 100, "history": 10}))
     engine.apply(ModelLogRecord(0, found), 0)
     pairs: dict[tuple[str, str], float] = {}
     for delta in found:
-        for other in delta.recent:
+        for distance, other in enumerate(delta.recent):
             if other != delta.item_id:
                 for pair in ((delta.item_id, other), (other, delta.item_id)):
-                    pairs[pair] = pairs.get(pair, 0.0) + delta.weight
-    ids, table = engine.items.ids, engine.model.item_item
+                    pairs[pair] = pairs.get(pair, 0.0) + delta.weight * math.exp(-distance / 30.0)
+    ids, table = engine.items.ids, engine.model.pairs
     kept = {
         (str(ids[row]), str(ids[other])): float(weight)
         for row in range(len(ids))
-        for other, weight in zip(table.ids[row], table.weights[row], strict=True)
+        for other, weight in zip(table.ids[row], table.weights[row, :, 0], strict=True)
         if other >= 0
     }
     assert kept == pytest.approx(pairs, rel=1e-5)
@@ -90,7 +91,7 @@ def test_a_snapshot_restores_the_same_model(tmp_path: Path) -> None:
         reader.apply(ModelLogRecord(0, found[120:]), 12)
     assert restored.model.state().digest() == engine.model.state().digest()
     with pytest.raises(SnapshotError, match="neighbours"):
-        Engine(Config(model={"max_items": 40, "neighbours": 7, "transitions": 4, "history": 10})).model.restore(state)
+        Engine(Config(model={"max_items": 40, "neighbours": 7, "history": 10})).model.restore(state)
 
 
 def test_a_damaged_snapshot_is_passed_over(tmp_path: Path) -> None:

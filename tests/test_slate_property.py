@@ -40,7 +40,7 @@ class Stream:
     def __init__(self, **slate: Any) -> None:
         self.config = Config(
             profile={"history": 5, "consumed": 6, "keywords": 4, "event_ids": 4},
-            model={"max_items": 16, "neighbours": 4, "transitions": 3, "history": 4},
+            model={"max_items": 16, "neighbours": 4, "history": 4},
             slate=slate,
         )
         self.engine = Engine(self.config)

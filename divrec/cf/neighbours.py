@@ -1,4 +1,4 @@
-"""A bounded, weighted neighbour list per item, as arrays."""
+"""A bounded list of neighbours per item, each with several weights, as arrays."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +11,18 @@ Weights = npt.NDArray[np.float32]
 
 
 class NeighbourTable:
-    """``ids[item, slot]`` (-1: empty, and so are all slots after it) and ``weights[item, slot]``, unordered.
+    """``ids[item, slot]`` (-1: empty, and so are all slots after it) and ``weights[item, slot, kind]``, unordered.
 
-    A row holds at most ``width`` neighbours. In a full row a new pair of weight w wears the weakest neighbour down
-    by w and takes its slot once nothing is left of it (lossy counting), so that the strong ones are exact as long
-    as the bound does not bite. What happens depends on the order of the pairs alone, never on index values.
+    A row holds at most ``width`` neighbours. In a full row a new pair whose first weight is w wears the first weight
+    of the weakest neighbour down by w and takes its slot once nothing is left of it (lossy counting), so that the
+    strong ones are exact as long as the bound does not bite. What happens depends on the order of the pairs alone,
+    never on index values.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, kinds: int) -> None:
         self.width = width
         self.ids: Ids = np.full((0, width), -1, np.int32)
-        self.weights: Weights = np.zeros((0, width), np.float32)
+        self.weights: Weights = np.zeros((0, width, kinds), np.float32)
 
     def resize(self, capacity: int) -> None:
         self.ids = grown(self.ids, capacity, -1)
@@ -37,27 +38,26 @@ class NeighbourTable:
 
 
 @compiled
-def add_pair(ids: Ids, weights: Weights, row: int, neighbour: int, weight: np.float32) -> None:
-    """Add ``weight`` to ``neighbour`` in ``row``."""
+def slot_for(ids: Ids, weights: Weights, row: int, neighbour: int, weight: np.float32) -> int:
+    """The slot of ``neighbour`` in ``row``, a new one with weights 0 if it gets one, or -1 if it only wore another."""
     weakest = -1
     lowest = np.float32(np.inf)
     for slot in range(ids.shape[1]):
         other = ids[row, slot]
         if other == neighbour:
-            weights[row, slot] += weight
-            return
+            return slot
         if other < 0:
             ids[row, slot] = neighbour
-            weights[row, slot] = weight
-            return
-        if weights[row, slot] < lowest:
-            lowest = weights[row, slot]
+            return slot
+        if weights[row, slot, 0] < lowest:
+            lowest = weights[row, slot, 0]
             weakest = slot
-    if lowest <= weight:
-        ids[row, weakest] = neighbour
-        weights[row, weakest] = weight
-    else:
-        weights[row, weakest] -= weight
+    if lowest > weight:
+        weights[row, weakest, 0] -= weight
+        return -1
+    ids[row, weakest] = neighbour
+    weights[row, weakest] = 0.0
+    return weakest
 
 
 @compiled

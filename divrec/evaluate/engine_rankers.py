@@ -13,7 +13,7 @@ from divrec.evaluate.ranker import Interaction, Learner
 from divrec.evaluate.stream import ACTIONS, Stream
 from divrec.events import Click, ItemVector, Review
 from divrec.profile import Profile
-from divrec.retrieve.candidates import SIGNALS
+from divrec.retrieve.signals import SIGNALS
 from divrec.state.profile_file import ProfileFile
 from divrec.warm_up import warm_up
 

@@ -13,7 +13,7 @@ from divrec.evaluate.prequential import Make
 from divrec.evaluate.ranker import Past, Ranker
 from divrec.evaluate.ratings import RatingRanker
 from divrec.evaluate.stream import Stream
-from divrec.retrieve.candidates import SIGNALS
+from divrec.retrieve.signals import SIGNALS
 
 REFERENCE = "divrec"
 """What intervals compare with."""

@@ -5,13 +5,9 @@ stands in the item's text, the user's own reviews, or the liked item that is nea
 """
 
 from divrec.catalog import Catalog
-from divrec.events import Reason, ReasonCode
+from divrec.events import Reason
 from divrec.interest.keywords import Keywords
-from divrec.retrieve.candidates import CONTENT, SIGNALS
-from divrec.slate import REVIEW
-
-CODES: tuple[ReasonCode, ...] = ("item_neighbour", "transition", "content", "popular_now", "fresh")
-assert CODES == SIGNALS
+from divrec.slate import CONTENT, REVIEW, SOURCES
 
 
 def reasons(
@@ -25,9 +21,9 @@ def reasons(
         if source == CONTENT and (keyword := strongest_keyword(keywords, catalog.words[row])) is not None:
             found.append(Reason(code="keyword", share=share, keyword=keyword))
         elif past >= 0:
-            found.append(Reason(code=CODES[source], share=share, item_id=catalog.items.ids[past]))
+            found.append(Reason(code=SOURCES[source], share=share, item_id=catalog.items.ids[past]))
         else:
-            found.append(Reason(code="review" if past == REVIEW else CODES[source], share=share))
+            found.append(Reason(code="review" if past == REVIEW else SOURCES[source], share=share))
     return found
 
 

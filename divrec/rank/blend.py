@@ -1,49 +1,77 @@
 """The blend: one relevance from all signals.
 
-    relevance(c) = Σ_s w_s · z_s(c) / Σ_s w_s,   z_s(c) = (x_s(c) - min x_s) / (max x_s - min x_s)
+    score(c) = Σ_s w_s · z_s(c) + v_s · log(1 + z_s(c) / 0.05),   z_s(c) = (x_s(c) - min x_s) / (max x_s - min x_s)
 
-over the candidates of one recommendation; a signal that is equal for all counts 0. Relevance is in [0, 1].
+over the candidates of one recommendation that may be shown; a signal that is equal for all counts 0. The weights w
+and v are learned (``weights``) so that exp(score) is in proportion to the odds of being chosen. The relevance is
+
+    relevance(c) = exp((score(c) - max score) / 2),   in (0, 1],
+
+the square root of the odds against the best candidate.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from divrec.compiled import compiled
-from divrec.retrieve.candidates import SIGNALS
+from divrec.compiled import compiled, compiled_fast
+from divrec.retrieve.signals import SIGNALS
 
 Weights = npt.NDArray[np.float32]
 
-# In the order of SIGNALS: item_neighbour, transition, content, popular_now, fresh.
-FIXED_WEIGHTS: Weights = np.array([1.0, 1.0, 0.4, 0.6, 0.1], np.float32)
-assert len(FIXED_WEIGHTS) == len(SIGNALS)
+SMALL = 0.05
+GRAIN = 4_096
+LOGS: Weights = np.log1p(np.arange(GRAIN + 1) / GRAIN / SMALL).astype(np.float32)
+"""log(1 + z / 0.05) at z · GRAIN: a logarithm for each signal of each candidate would cost more than all else."""
 
 
-@compiled
-def blend(signals: Weights, allowed: npt.NDArray[np.bool_], weights: Weights) -> tuple[Weights, Weights]:
-    """Parts of the relevance, float32[n, s], and their sums, float32[n]; -1 for what is not allowed."""
-    n, sources = signals.shape
-    parts = np.zeros((n, sources), np.float32)
-    relevance = np.empty(n, np.float32)
-    for c in range(n):
-        relevance[c] = np.float32(0) if allowed[c] else np.float32(-1)
-    total = np.float32(0)
-    for s in range(sources):
-        total += weights[s]
-    for s in range(sources):
+@compiled_fast
+def normalise(signals: Weights, allowed: npt.NDArray[np.bool_]) -> None:
+    """Write z over ``signals`` float32[n, s]; items beyond ``allowed`` are cut off to its scale."""
+    for s in range(len(SIGNALS)):
         low = np.float32(np.inf)
         high = np.float32(-np.inf)
-        for c in range(n):
+        for c in range(len(allowed)):
             if allowed[c]:
                 low = min(low, signals[c, s])
                 high = max(high, signals[c, s])
-        if not high > low:
-            continue
-        scale = weights[s] / (total * (high - low))
-        for c in range(n):
-            if allowed[c]:
-                parts[c, s] = (signals[c, s] - low) * scale
-                relevance[c] += parts[c, s]
-    return parts, relevance
+        # A difference of nothing but a denormal has no reciprocal.
+        scale = np.float32(1) / (high - low) if high > low and high - low > np.float32(1e-30) else np.float32(0)
+        for c in range(len(signals)):
+            signals[c, s] = min(np.float32(1), max(np.float32(0), (signals[c, s] - low) * scale)) if scale > 0 else 0
+
+
+@compiled_fast
+def score(z: Weights, weights: Weights) -> Weights:
+    """Scores float32[n] of z float32[n, s], by ``weights`` float32[2 s]: first those of z, then those of logarithms."""
+    out = np.empty(len(z), np.float32)
+    for c in range(len(z)):
+        total = np.float32(0)
+        for s in range(len(SIGNALS)):
+            total += weights[s] * z[c, s] + weights[len(SIGNALS) + s] * LOGS[int(z[c, s] * GRAIN)]
+        out[c] = total
+    return out
+
+
+@compiled
+def relevance_of(scores: Weights, allowed: npt.NDArray[np.bool_]) -> Weights:
+    """Relevance float32[n]; -1 for what is not allowed."""
+    highest = np.float32(-np.inf)
+    for c in range(len(scores)):
+        if allowed[c]:
+            highest = max(highest, scores[c])
+    out = np.empty(len(scores), np.float32)
+    for c in range(len(scores)):
+        out[c] = np.exp((scores[c] - highest) * np.float32(0.5)) if allowed[c] else np.float32(-1)
+    return out
+
+
+@compiled
+def parts(z: Weights, weights: Weights) -> Weights:
+    """What each signal adds to the score of one item, float32[s]; 0 where it takes away."""
+    out = np.zeros(len(SIGNALS), np.float32)
+    for s in range(len(SIGNALS)):
+        out[s] = max(np.float32(0), weights[s] * z[s] + weights[len(SIGNALS) + s] * LOGS[int(z[s] * GRAIN)])
+    return out
 
 
 @compiled

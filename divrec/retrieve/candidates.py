@@ -8,22 +8,51 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from divrec.asks import Asks
 from divrec.catalog import NEWEST, CatalogArrays
-from divrec.cf.item_item import DAMPING, QUERY_HISTORY, RECENCY
+from divrec.cf.item_item import CONTRAST, LIKED, NEXT, QUERY_HISTORY, RECENCY, TOGETHER
+from divrec.cf.linear import CORE, LINEAR_RECENCY
 from divrec.cf.neighbours import Ids, Weights
-from divrec.cf.transitions import DECAY, STEPS
-from divrec.compiled import compiled
+from divrec.cf.transitions import DECAY
+from divrec.cf.users import USER_ITEMS, VISITORS
+from divrec.compiled import compiled, compiled_fast
 from divrec.config import ModelConfig
-from divrec.interest.vectors import Vectors
+from divrec.interest.vectors import interest_vector
 from divrec.items import ItemIndex, grown
 from divrec.model import POPULAR, ModelArrays
 from divrec.retrieve.nearest import nearest
-
-SIGNALS = ("item_neighbour", "transition", "content", "popular_now", "fresh")
-ITEM_ITEM, TRANSITION, CONTENT, POPULAR_NOW, FRESH = range(len(SIGNALS))
+from divrec.retrieve.signals import (
+    CONTENT,
+    CONTRASTED,
+    FRESH,
+    HABIT,
+    ITEM_ITEM,
+    LIKED_ITEM,
+    LINEAR,
+    POPULAR_EVER,
+    POPULAR_NOW,
+    REPEAT,
+    SIGNALS,
+    SIMILAR_USER,
+    TRANSITION,
+    TRENDING,
+    WELL_RATED,
+)
+from divrec.rules.filter import allowed
 
 NEAREST = 64
 """Items taken from the neighbourhood of the interest vector."""
+USER_HISTORY = 20
+"""Recent items whose visitors are similar users."""
+SIMILAR_USERS = 50
+USER_DAMPING = 20.0
+REPEATED = 500
+"""Past items that may be recommended again."""
+EXTRA = 128
+"""Room for items that are described and no candidates."""
+
+RECENT: Weights = np.exp(-np.arange(QUERY_HISTORY) / RECENCY).astype(np.float32)
+STEPS_BACK: Weights = (DECAY ** np.arange(QUERY_HISTORY)).astype(np.float32)
 
 
 class Candidates(NamedTuple):
@@ -35,23 +64,27 @@ class Candidates(NamedTuple):
     """Item indices, int32[n]."""
     signals: Weights
     """Score of each source, float32[n, len(SIGNALS)], 0 where it has nothing to say."""
-    referents: Ids
-    """The past item that gave most of the signal, int32[n, len(SIGNALS)], -1 for none."""
-    best: Weights
-    """What that item gave, float32[n, 2]."""
+    linear: Weights
+    """Scores of the linear model by place in its core."""
+    likeness: Weights
+    """By row of the user table: similarity (all 0 between two recommendations)."""
+    similar: Ids
+    """The rows of ``likeness`` that are not 0."""
 
 
 class CandidateSpace:
     """Keeps ``Candidates`` that are large enough."""
 
     def __init__(self, items: ItemIndex, config: ModelConfig) -> None:
-        bound = QUERY_HISTORY * config.neighbours + STEPS * config.transitions + NEAREST + NEWEST + POPULAR
+        bound = QUERY_HISTORY * config.neighbours + SIMILAR_USERS * USER_ITEMS
+        bound += NEAREST + NEWEST + 2 * POPULAR + REPEATED + EXTRA
         self.space = Candidates(
             np.zeros(0, np.int32),
             np.empty(bound, np.int32),
             np.empty((bound, len(SIGNALS)), np.float32),
-            np.empty((bound, len(SIGNALS)), np.int32),
-            np.empty((bound, 2), np.float32),
+            np.zeros(CORE, np.float32),
+            np.zeros(config.users, np.float32),
+            np.zeros(USER_HISTORY * VISITORS, np.int32),
         )
         items.attach(self)
 
@@ -69,6 +102,92 @@ class CandidateSpace:
 
 
 @compiled
+def candidates(
+    asks: Asks,
+    n: int,
+    space: Candidates,
+    fresh_ms: float,
+    model: ModelArrays,
+    catalog: CatalogArrays,
+    fingerprints: npt.NDArray[np.uint32],
+) -> tuple[int, npt.NDArray[np.bool_]]:
+    """Fill ``space`` for ask ``n``: how many candidates there are, and which of them may be shown.
+
+    ``release`` must follow.
+    """
+    count = retrieve(asks, n, space, fresh_ms, model, catalog)
+    return count, shown(asks, n, space.rows[:count], catalog, fingerprints)
+
+
+@compiled
+def shown(
+    asks: Asks, n: int, rows: Ids, catalog: CatalogArrays, fingerprints: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.bool_]:
+    """Which of ``rows`` may be in the slate of ask ``n``."""
+    consumed = asks.consumed[asks.consumed_starts[n] : asks.consumed_starts[n + 1]]
+    excluded = asks.excluded[asks.excluded_starts[n] : asks.excluded_starts[n + 1]]
+    return allowed(rows, catalog.hidden, fingerprints, consumed, asks.filtered[n], asks.shifts[n], excluded)
+
+
+@compiled
+def release(space: Candidates, count: int) -> None:
+    """Make ``space``, which holds ``count`` items, ready for the next recommendation."""
+    for at in range(count):
+        space.slots[space.rows[at]] = 0
+
+
+@compiled
+def retrieve(asks: Asks, n: int, space: Candidates, fresh_ms: float, model: ModelArrays, catalog: CatalogArrays) -> int:
+    """Fill ``space`` with the candidates of all sources; how many there are.
+
+    What may not be shown is still among them: ``rules`` takes it out.
+    """
+    begin, end = asks.history_starts[n], asks.history_starts[n + 1]
+    history, feedback, liked = asks.history[begin:end], asks.feedback[begin:end], asks.liked[begin:end]
+    count = _neighbours(space, history, liked, model)
+    count = _similar_users(space, history, asks.users[n], model, count)
+    _linear(space.linear, history, model.core, model.linear)
+    begin, end = asks.rejected_starts[n], asks.rejected_starts[n + 1]
+    interest = interest_vector(
+        catalog.vectors, history, feedback, asks.rejected[begin:end], asks.rejected_feedback[begin:end], asks.reviews[n]
+    )
+    near, cosine = nearest(catalog.space, interest, NEAREST)
+    for i in range(len(near)):
+        at = _slot(space, near[i], count)
+        count = max(count, at + 1)
+        space.signals[at, CONTENT] = max(np.float32(0), cosine[i])
+    if asks.repeats:
+        for q in range(min(REPEATED, len(history))):
+            if history[q] >= 0:
+                at = _slot(space, history[q], count)
+                count = max(count, at + 1)
+                space.signals[at, REPEAT] += np.float32(1.0 / (1 + q))
+                space.signals[at, HABIT] += np.float32(1)
+    for item in model.popular:
+        count = max(count, _slot(space, item, count) + 1)
+    for item in catalog.newest:  # also those that are not fresh: before the first interaction there may be nothing else
+        at = _slot(space, item, count)
+        count = max(count, at + 1)
+        age = asks.now[n] - catalog.ts[item]
+        if 0 <= age <= fresh_ms:
+            space.signals[at, FRESH] = 2.0 ** (-3.0 * age / fresh_ms)
+    _describe(space, 0, count, model)
+    return count
+
+
+@compiled
+def describe(space: Candidates, items: Ids, model: ModelArrays, count: int) -> Ids:
+    """The positions of ``items`` in ``space``, which holds ``count``; what is no candidate is described like one."""
+    places = np.empty(len(items), np.int32)
+    held = count
+    for n in range(len(items)):
+        places[n] = _slot(space, items[n], held)
+        held = max(held, places[n] + 1)
+    _describe(space, count, held, model)
+    return places
+
+
+@compiled
 def _slot(space: Candidates, item: int, count: int) -> int:
     """The candidate position of ``item``, which becomes a candidate if it is none."""
     if space.slots[item] == 0:
@@ -76,88 +195,125 @@ def _slot(space: Candidates, item: int, count: int) -> int:
         space.slots[item] = count + 1
         for source in range(len(SIGNALS)):
             space.signals[count, source] = 0.0
-            space.referents[count, source] = -1
-        space.best[count, ITEM_ITEM] = space.best[count, TRANSITION] = 0.0
         return count
     return int(space.slots[item]) - 1
 
 
 @compiled
-def _add_neighbours(
-    space: Candidates,
-    source: int,
-    past: int,
-    strength: np.float32,
-    ids: Ids,
-    weights: Weights,
-    damped: Weights,
-    count: int,
-) -> int:
-    """Add strength · weight · damped(j) for every neighbour j of ``past``."""
-    for n in range(ids.shape[1]):
-        item = ids[past, n]
-        if item < 0:
-            break
-        at = _slot(space, item, count)
-        count = max(count, at + 1)
-        score = strength * weights[past, n] * damped[item]
-        space.signals[at, source] += score
-        if score > space.best[at, source]:
-            space.best[at, source] = score
-            space.referents[at, source] = past
+def _neighbours(space: Candidates, history: Ids, liked: npt.NDArray[np.bool_], model: ModelArrays) -> int:
+    """The neighbours of the last items, not yet divided by what depends on the neighbour alone."""
+    ids, weights, damped, damped_liked = model.pair_ids, model.pair_weights, model.damped, model.damped_liked
+    signals = space.signals
+    count = 0
+    likes = 0
+    for q in range(min(QUERY_HISTORY, len(history))):
+        was_liked = liked[q]
+        steps = likes
+        likes += was_liked
+        past = history[q]
+        if past < 0:
+            continue
+        together = RECENT[q] * damped[past]
+        after = STEPS_BACK[q] * damped[past]
+        both = RECENT[steps] * damped_liked[past] if was_liked else np.float32(0)
+        contrast = np.float32(0) if was_liked else together
+        for slot in range(ids.shape[1]):
+            item = ids[past, slot]
+            if item < 0:
+                break
+            at = _slot(space, item, count)
+            count = max(count, at + 1)
+            signals[at, ITEM_ITEM] += together * weights[past, slot, TOGETHER]
+            signals[at, LIKED_ITEM] += both * weights[past, slot, LIKED]
+            signals[at, CONTRASTED] += contrast * weights[past, slot, CONTRAST]
+            signals[at, TRANSITION] += after * weights[past, slot, NEXT]
     return count
 
 
 @compiled
-def retrieve(
-    space: Candidates,
-    history: Ids,
-    feedback: Weights,
-    interest: Vectors,
-    now: int,
-    fresh_ms: float,
-    model: ModelArrays,
-    catalog: CatalogArrays,
-) -> int:
-    """Fill ``space`` with the candidates of all sources; how many there are.
-
-    ``history`` are the user's last items, newest first, -1 where unknown; those with negative ``feedback`` speak less
-    for their neighbours. ``interest`` is a centred unit vector or zero, ``now`` the stream time. What may not be shown
-    is still among the candidates: ``rules`` takes it out.
-    """
-    count = 0
-    step = 1.0
-    for q in range(len(history)):
+def _similar_users(space: Candidates, history: Ids, own: int, model: ModelArrays, count: int) -> int:
+    """What the nearest users liked."""
+    users, likeness, similar = model.users, space.likeness, space.similar
+    found = 0
+    for q in range(min(USER_HISTORY, len(history))):
         past = history[q]
-        weight = min(np.float32(1), np.float32(1) + feedback[q])
-        if past >= 0 and weight > 0:
-            if q < QUERY_HISTORY:
-                strength = np.float32(weight * np.exp(-q / RECENCY) * model.damped[past])
-                ids, weights = model.item_item_ids, model.item_item_weights
-                count = _add_neighbours(space, ITEM_ITEM, past, strength, ids, weights, model.damped, count)
-            if q < STEPS:
-                strength = np.float32(step / np.sqrt(model.out[past] + DAMPING))
-                ids, weights = model.transition_ids, model.transition_weights
-                count = _add_neighbours(space, TRANSITION, past, strength, ids, weights, model.damped, count)
-        step *= DECAY
-    near, cosine = nearest(catalog.space, interest, NEAREST)
-    for n in range(len(near)):
-        at = _slot(space, near[n], count)
-        count = max(count, at + 1)
-        space.signals[at, CONTENT] = max(np.float32(0), cosine[n])
-    for item in model.popular:
-        count = max(count, _slot(space, item, count) + 1)
-    for item in catalog.newest:  # also those that are not fresh: before the first interaction there may be nothing else
-        at = _slot(space, item, count)
-        count = max(count, at + 1)
-        age = now - catalog.ts[item]
-        if 0 <= age <= fresh_ms:
-            space.signals[at, FRESH] = 2.0 ** (-3.0 * age / fresh_ms)
-    peak = 0.0  # popularities outgrow float32; their ratios do not
-    for at in range(count):
-        peak = max(peak, model.popularity[space.rows[at]])
-    for at in range(count):
-        if peak > 0.0:
-            space.signals[at, POPULAR_NOW] = model.popularity[space.rows[at]] / peak
-        space.slots[space.rows[at]] = 0
+        if past < 0:
+            continue
+        weight = RECENT[q] * model.damped[past]
+        for place in range(VISITORS):
+            number = users.visitors[past, place]
+            if number < users.oldest or number == own or number < 0:
+                continue
+            row = number % users.bound
+            if likeness[row] == 0:
+                similar[found] = row
+                found += 1
+            likeness[row] += weight
+    if found == 0:
+        return count
+    near = np.empty(found, np.float32)
+    for i in range(found):
+        row = similar[i]
+        held = 0
+        while held < USER_ITEMS and users.items[row, held] >= 0:
+            held += 1
+        near[i] = likeness[row] / np.sqrt(np.float32(held + USER_DAMPING))
+        likeness[row] = 0
+    least = np.float32(0)
+    if found > SIMILAR_USERS:
+        least = np.partition(near, found - SIMILAR_USERS)[found - SIMILAR_USERS]
+    taken = 0
+    for i in range(found):
+        if near[i] < least or taken == SIMILAR_USERS:
+            continue
+        taken += 1
+        for place in range(USER_ITEMS):
+            item = users.items[similar[i], place]
+            if item >= 0:
+                at = _slot(space, item, count)
+                count = max(count, at + 1)
+                space.signals[at, SIMILAR_USER] += near[i]
     return count
+
+
+@compiled_fast
+def _linear(out: Weights, history: Ids, core: Ids, weights: Weights) -> None:
+    """Scores of the linear model by place in its core."""
+    size = len(weights)
+    for j in range(size):
+        out[j] = 0.0
+    for q in range(min(QUERY_HISTORY, len(history))):
+        if history[q] >= 0 and core[history[q]] >= 0:
+            row = weights[core[history[q]]]
+            strength = LINEAR_RECENCY[q]
+            for j in range(size):
+                out[j] += strength * row[j]
+
+
+@compiled
+def _describe(space: Candidates, begin: int, end: int, model: ModelArrays) -> None:
+    """The signals of the items themselves, from position ``begin`` on, and the divisors of those that depend on them.
+
+    One call for all: what a call costs that takes all arrays would be the most of it.
+    """
+    rows, signals, linear = space.rows, space.signals, space.linear
+    damped, damped_liked, liked, counts = model.damped, model.damped_liked, model.liked, model.counts
+    popularity, trend, core = model.popularity, model.trend, model.core
+    most = rising = 0.0  # popularities outgrow float32; their ratios do not
+    for item in model.popular:
+        most = max(most, popularity[item])
+        rising = max(rising, trend[item])
+    for at in range(begin, end):
+        item = rows[at]
+        signals[at, ITEM_ITEM] *= damped[item]
+        signals[at, LIKED_ITEM] *= damped_liked[item]
+        signals[at, CONTRASTED] *= damped_liked[item]
+        signals[at, TRANSITION] *= damped[item]
+        if core[item] >= 0:
+            signals[at, LINEAR] = linear[core[item]]
+        signals[at, WELL_RATED] = (liked[item] + 1.0) / (counts[item] + 2.0)
+        signals[at, POPULAR_EVER] = liked[item]
+        if most > 0:
+            signals[at, POPULAR_NOW] = popularity[item] / most
+        if rising > 0:
+            signals[at, TRENDING] = trend[item] / rising

@@ -53,8 +53,16 @@ def in_words(reason: Reason, titles: Titles) -> str:
             return "reads like your reviews"
         case "keyword":
             return f"your interest: {reason.keyword}"
+        case "similar_user":
+            return "liked by people who like what you like"
+        case "well_rated":
+            return "well rated"
         case "popular_now":
             return "popular now"
+        case "popular":
+            return "popular"
+        case "repeat":
+            return "you turned to it before"
         case "fresh":
             return "new"
 

@@ -1,5 +1,6 @@
 """What must have come of the events in the log: the same engine, without faults, in order."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ def expected(config: Config, engine: Engine, events: Iterable[Message]) -> Expec
             continue
         known = event_id(event.event_id, message)
         found.event_ids[user].add(known)
-        observed = engine.observe(before, event, known, message.offset)
+        observed = engine.observe(before, event, known, message.offset, teach=False)
         found.profiles[user] = observed.profile
         if observed.delta is not None:
             found.deltas[position] = observed.delta
@@ -66,12 +67,13 @@ def expected(config: Config, engine: Engine, events: Iterable[Message]) -> Expec
 
 
 def pair_counts(deltas: Iterable[Delta]) -> tuple[Counter[str], Counter[tuple[str, str]]]:
-    """Interactions by item and co-counts by pair of items: sums of weights, counted by hand."""
+    """Interactions by item and co-counts by pair of items: sums of weights that fade, counted by hand."""
     items: Counter[str] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
     for delta in deltas:
         items[delta.item_id] += delta.weight  # type: ignore[assignment]
-        for other in delta.recent:
-            pairs[delta.item_id, other] += delta.weight  # type: ignore[assignment]
-            pairs[other, delta.item_id] += delta.weight  # type: ignore[assignment]
+        for distance, other in enumerate(delta.recent):
+            faded = delta.weight * math.exp(-distance / 30.0)
+            pairs[delta.item_id, other] += faded  # type: ignore[assignment]
+            pairs[other, delta.item_id] += faded  # type: ignore[assignment]
     return items, pairs

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from divrec.cf.item_item import KINDS
 from divrec.config import Config
 from divrec.events import Click
 from divrec.model import ModelState
@@ -30,7 +31,7 @@ from tests.streams.running import Worker, prepared, send, worker
 from tests.streams.test_cli import divrec, write
 
 EVENTS = 2_000
-ROOMY = {"neighbours": 1_024, "transitions": 1_024}
+ROOMY = {"neighbours": 1_024}
 """No bound of the model bites."""
 USERS = [f"u{n}" for n in range(300)]
 
@@ -99,10 +100,10 @@ def assert_alike(one: ModelState, two: ModelState) -> None:
     """
     assert sorted(one.ids) == sorted(two.ids)
     assert (one.interactions, one.now, one.applied) == (two.interactions, two.now, two.applied)
-    for name in ("counts", "out"):
+    for name in ("counts", "liked"):
         assert by_item(one, name) == pytest.approx(by_item(two, name), rel=1e-5)
-    for name in ("item_item", "transition"):
-        assert pairs(one, name) == pytest.approx(pairs(two, name), rel=1e-5)
+    for kind in range(KINDS):
+        assert pairs(one, kind) == pytest.approx(pairs(two, kind), rel=1e-5)
     first, second = by_item(one, "popularity"), by_item(two, "popularity")
     scale = sum(first.values()) / sum(second.values())
     assert first == pytest.approx({item: scale * value for item, value in second.items()}, rel=1e-3)
@@ -112,8 +113,8 @@ def by_item(state: ModelState, name: str) -> dict[str, float]:
     return dict(zip(state.ids, state.arrays[name].tolist(), strict=True))
 
 
-def pairs(state: ModelState, name: str) -> dict[tuple[str, str], float]:
-    ids, weights = state.arrays[f"{name}_ids"], state.arrays[f"{name}_weights"]
+def pairs(state: ModelState, kind: int) -> dict[tuple[str, str], float]:
+    ids, weights = state.arrays["pair_ids"], state.arrays["pair_weights"][:, :, kind]
     return {(state.ids[i], state.ids[ids[i, s]]): float(weights[i, s]) for i, s in np.argwhere(ids >= 0).tolist()}
 
 
@@ -138,7 +139,8 @@ def test_a_dump_of_events_gives_what_the_worker_made_of_them(
         if partitions > 1:
             return
         # With one partition nothing depends on timing. Workers go on from it as if they had always been there.
-        assert told["digest"] == snapshot_in(shadow, out).digest() == digest(live)
+        assert told["digest"] == snapshot_in(shadow, out).digest()
+        assert untaught(snapshot_in(shadow, out)) == untaught(model_state(live))
         shutil.copytree(out / "snapshots", snapshot_directory(shadow).parent)
         slates = recommendations(live)
         send_events(live, crowd, 300)
@@ -147,7 +149,7 @@ def test_a_dump_of_events_gives_what_the_worker_made_of_them(
     with recommending(shadow, valkey):
         pass
     assert stored_profiles(shadow, USERS) == stored_profiles(live, USERS)
-    assert digest(shadow) == digest(live)
+    assert untaught(model_state(shadow)) == untaught(model_state(live))
     assert recommendations(live) - slates == 2 * more > 0, "both answer what came after the dump, once"
 
 
@@ -161,8 +163,13 @@ def recommendations(config: Config) -> int:
     return len(whole(config, Topics(config).recommendations))
 
 
-def digest(config: Config) -> str:
-    return replica_of(config).engine.model.state().digest()
+def model_state(config: Config) -> ModelState:
+    return replica_of(config).engine.model.state()
+
+
+def untaught(state: ModelState) -> str:
+    """The digest without the blend: a backfill teaches it from a sample."""
+    return state._replace(arrays={n: a for n, a in state.arrays.items() if not n.startswith("blend")}).digest()
 
 
 def backfilled_dump(live: Config, shadow: Config, out: Path, valkey: ValkeyServer) -> dict[str, Any]:

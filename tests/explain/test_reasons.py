@@ -4,8 +4,7 @@ from divrec.catalog import Catalog
 from divrec.events import Item, Reason
 from divrec.explain.reasons import reasons, strongest_keyword
 from divrec.items import ItemIndex
-from divrec.retrieve.candidates import CONTENT, FRESH, ITEM_ITEM, POPULAR_NOW, TRANSITION
-from divrec.slate import REVIEW
+from divrec.slate import CONTENT, FRESH, NEIGHBOUR, POPULAR_NOW, REVIEW, TRANSITION
 
 
 def catalog() -> Catalog:
@@ -17,7 +16,7 @@ def catalog() -> Catalog:
 
 def test_each_source_with_its_referent() -> None:
     past = 1
-    assert reasons(catalog(), {}, 0, [ITEM_ITEM, TRANSITION, POPULAR_NOW], [0.5, 0.3, 0.2], [past, past, -1]) == [
+    assert reasons(catalog(), {}, 0, [NEIGHBOUR, TRANSITION, POPULAR_NOW], [0.5, 0.3, 0.2], [past, past, -1]) == [
         Reason(code="item_neighbour", share=0.5, item_id="past"),
         Reason(code="transition", share=0.3, item_id="past"),
         Reason(code="popular_now", share=0.2),

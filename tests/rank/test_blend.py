@@ -6,33 +6,47 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from divrec.rank.blend import FIXED_WEIGHTS, blend, top
+from divrec.rank.blend import normalise, parts, relevance_of, score, top
+from divrec.rank.weights import FEATURES
+from divrec.retrieve.signals import SIGNALS
 
 FLOATS = st.floats(0, 1e6, width=32, allow_subnormal=False)
+WEIGHTS = np.random.default_rng(0).normal(0.2, 0.3, FEATURES).astype(np.float32)
 
 
 @settings(deadline=None)
 @given(st.data(), st.integers(0, 30))
 def test_the_blend_is_the_formula(data: st.DataObject, n: int) -> None:
-    signals = data.draw(arrays(np.float32, (n, 5), elements=FLOATS))
+    signals = data.draw(arrays(np.float32, (n, len(SIGNALS)), elements=FLOATS))
     allowed = data.draw(arrays(np.bool_, n))
-    parts, relevance = blend(signals, allowed, FIXED_WEIGHTS)
-    assert (relevance[~allowed] == -1).all() and not parts[~allowed].any()
+    z = signals.copy()
+    normalise(z, allowed)
+    assert (z >= 0).all() and (z <= 1).all()
+    relevance = relevance_of(score(z, WEIGHTS), allowed)
+    assert (relevance[~allowed] == -1).all()
     if not allowed.any():
         return
     mine = signals[allowed].astype(np.float64)
     spread = np.ptp(mine, axis=0)
-    z = np.divide(mine - mine.min(axis=0), spread, out=np.zeros_like(mine), where=spread > 0)
-    expected = z * FIXED_WEIGHTS / FIXED_WEIGHTS.sum()
-    assert parts[allowed] == pytest.approx(expected, abs=1e-5)
-    assert relevance[allowed] == pytest.approx(expected.sum(axis=1), abs=1e-5)
-    assert (relevance[allowed] >= 0).all() and (relevance[allowed] <= 1 + 1e-6).all()
+    exact = np.divide(mine - mine.min(axis=0), spread, out=np.zeros_like(mine), where=spread > 1e-30)
+    assert z[allowed] == pytest.approx(exact, abs=1e-5)
+    scores = exact @ WEIGHTS[: len(SIGNALS)] + np.log1p(exact / 0.05) @ WEIGHTS[len(SIGNALS) :]
+    assert relevance[allowed] == pytest.approx(np.exp((scores - scores.max()) / 2), rel=0.02)
+    assert relevance[allowed].max() == 1.0
 
 
 def test_what_is_not_allowed_does_not_stretch_the_scale() -> None:
-    signals = np.array([[1, 0, 0, 0, 0], [2, 0, 0, 0, 0], [1e6, 0, 0, 0, 0]], np.float32)
-    _, relevance = blend(signals, np.array([True, True, False]), FIXED_WEIGHTS)
-    assert relevance.tolist() == pytest.approx([0.0, 1 / FIXED_WEIGHTS.sum(), -1.0])
+    signals = np.zeros((4, len(SIGNALS)), np.float32)
+    signals[:, 0] = [1, 2, 1e6, 1.5]
+    normalise(signals, np.array([True, True, False, True]))
+    assert signals[:, 0].tolist() == [0.0, 1.0, 1.0, 0.5]
+
+
+def test_parts_are_what_adds_to_the_score() -> None:
+    z = np.random.default_rng(1).random((1, len(SIGNALS))).astype(np.float32)
+    positive = np.abs(WEIGHTS)
+    assert parts(z[0], positive).sum() == pytest.approx(score(z, positive)[0], rel=1e-5)
+    assert not parts(z[0], -positive).any()
 
 
 @settings(deadline=None)

@@ -1,0 +1,41 @@
+"""What slates and lessons are made from, packed for compiled code."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from divrec.interest.vectors import Vectors
+
+Ids = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+
+class Asks(NamedTuple):
+    """What the slates of a batch are made from: lists of all asks one after the other, with where each begins."""
+
+    history: Ids
+    """The user's last items, newest first, -1 where unknown."""
+    feedback: Floats
+    liked: npt.NDArray[np.bool_]
+    history_starts: Ids
+    rejected: Ids
+    rejected_feedback: Floats
+    rejected_starts: Ids
+    consumed: npt.NDArray[np.uint32]
+    filtered: npt.NDArray[np.bool_]
+    shifts: Ids
+    consumed_starts: Ids
+    excluded: Ids
+    excluded_starts: Ids
+    reviews: Vectors
+    """Centred review vectors, float32[asks, d], zero where there is none."""
+    users: Ids
+    """The user's own number in the model, -1 for none."""
+    contexts: Ids
+    """Context of the blend."""
+    now: npt.NDArray[np.int64]
+    k: Ids
+    diversity: Floats
+    repeats: bool
+    """Items of the history may be recommended again."""

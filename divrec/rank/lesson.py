@@ -1,0 +1,92 @@
+"""What the blend learns from one choice.
+
+The user turned to an item and liked it. Among it and ``OTHERS`` random items that could have been shown, let p be the
+probability exp(score) / Σ exp(score) that the blend gave each. The gradient of log p(chosen) with respect to the
+weights, times p(chosen)^0.4: what nobody could have foreseen teaches less (Zhang & Sabuncu, 2018).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from divrec.asks import Asks
+from divrec.catalog import CatalogArrays
+from divrec.compiled import compiled
+from divrec.model import ModelArrays
+from divrec.rank.blend import GRAIN, LOGS, normalise, score
+from divrec.rank.weights import FEATURES
+from divrec.retrieve.candidates import EXTRA, Candidates, candidates, describe, release, shown
+from divrec.retrieve.signals import SIGNALS
+
+OTHERS = 100
+assert OTHERS < EXTRA
+TRIES = 2 * OTHERS
+LIKELY = 0.4
+
+_MULTIPLIER = np.uint64(6_364_136_223_846_793_005)
+_INCREMENT = np.uint64(1_442_695_040_888_963_407)
+
+
+@compiled
+def lesson(
+    asks: Asks,
+    n: int,
+    chosen: int,
+    seed: np.uint64,
+    space: Candidates,
+    fresh_ms: float,
+    weights: npt.NDArray[np.float32],
+    model: ModelArrays,
+    catalog: CatalogArrays,
+    fingerprints: npt.NDArray[np.uint32],
+) -> npt.NDArray[np.float64]:
+    """The gradient float64[FEATURES] for ask ``n`` whose user then chose the item ``chosen``; zeros if there is none.
+
+    There is none where the item could not have been shown, or nothing else.
+    """
+    gradient = np.zeros(FEATURES)
+    others = _others(asks, n, chosen, seed, model, catalog, fingerprints)
+    if len(others) == 0 or not shown(asks, n, np.array([chosen], np.int32), catalog, fingerprints)[0]:
+        return gradient
+    count, may = candidates(asks, n, space, fresh_ms, model, catalog, fingerprints)
+    places = describe(space, np.append(np.int32(chosen), others), model, count)
+    held = max(count, places.max() + 1)
+    release(space, held)
+    normalise(space.signals[:held], may)
+    z = np.empty((len(places), len(SIGNALS)), np.float32)
+    for i in range(len(places)):
+        z[i] = space.signals[places[i]]
+    odds = score(z, weights)
+    odds = np.exp(odds - odds.max())
+    odds /= odds.sum()
+    strength = odds[0] ** np.float32(LIKELY)
+    for i in range(len(places)):
+        error = strength * ((np.float32(1) if i == 0 else np.float32(0)) - odds[i])
+        for s in range(len(SIGNALS)):
+            gradient[s] += error * z[i, s]
+            gradient[len(SIGNALS) + s] += error * LOGS[int(z[i, s] * GRAIN)]
+    return gradient
+
+
+@compiled
+def _others(
+    asks: Asks,
+    n: int,
+    chosen: int,
+    seed: np.uint64,
+    model: ModelArrays,
+    catalog: CatalogArrays,
+    fingerprints: npt.NDArray[np.uint32],
+) -> npt.NDArray[np.int32]:
+    """Random items that someone has turned to and that could have been shown; one may come twice."""
+    order = model.order
+    drawn = np.empty(TRIES, np.int32)
+    count = 0
+    state = seed
+    for _ in range(TRIES):
+        state = state * _MULTIPLIER + _INCREMENT
+        item = order[np.int64(((state >> np.uint64(32)) * np.uint64(len(order))) >> np.uint64(32))]
+        if item != chosen:
+            drawn[count] = item
+            count += 1
+    may = shown(asks, n, drawn[:count], catalog, fingerprints)
+    return drawn[:count][may][:OTHERS]

@@ -1,0 +1,34 @@
+"""The signals that the blend weighs, in their order."""
+
+SIGNALS = (
+    "item_neighbour",
+    "liked_neighbour",
+    "contrast",
+    "transition",
+    "linear",
+    "similar_user",
+    "content",
+    "well_rated",
+    "trending",
+    "popular_now",
+    "popular",
+    "repeat",
+    "habit",
+    "fresh",
+)
+(
+    ITEM_ITEM,
+    LIKED_ITEM,
+    CONTRASTED,
+    TRANSITION,
+    LINEAR,
+    SIMILAR_USER,
+    CONTENT,
+    WELL_RATED,
+    TRENDING,
+    POPULAR_NOW,
+    POPULAR_EVER,
+    REPEAT,
+    HABIT,
+    FRESH,
+) = range(len(SIGNALS))
