@@ -64,7 +64,7 @@ def of_replica(config: Config, replica: Replica) -> Iterator[Sample]:
     snapshots = [place for place in directory.iterdir() if place.name.isdigit()] if directory.is_dir() else []
     yield metrics.STATE_SIZE, ("snapshots",), len(snapshots)
     yield metrics.STATE_BOUND, ("snapshots",), config.worker.snapshots_kept
-    yield metrics.STATE_SIZE, ("snapshot_bytes",), sum(_size(f) for place in snapshots for f in place.iterdir())
+    yield metrics.STATE_SIZE, ("snapshot_bytes",), sum(map(_size_of_all, snapshots))
 
 
 def of_profiles(config: Config, held: int) -> Iterator[Sample]:
@@ -91,6 +91,13 @@ def _size(file: Path) -> int:
     try:
         return file.stat().st_size
     except OSError:
+        return 0
+
+
+def _size_of_all(directory: Path) -> int:
+    try:
+        return sum(map(_size, directory.iterdir()))
+    except OSError:  # removed just now: there is a newer one
         return 0
 
 
