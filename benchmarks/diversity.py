@@ -36,6 +36,7 @@ from divrec.data.log import Log, open_log
 from divrec.data.mapping import parse_map
 from divrec.diversify.balanced import DIVERSITY, balanced
 from divrec.evaluate.categories import Categories
+from divrec.evaluate.content import Content
 from divrec.evaluate.engine_rankers import EngineLearner
 from divrec.evaluate.prequential import evaluate
 from divrec.evaluate.ranker import Interaction, Learner, Past
@@ -78,7 +79,7 @@ class Collector:
     """A ranker that asks the engine for candidates at every so many tests, and recommends nothing."""
 
     def __init__(self, stream: Stream, described: Mapping[str, Item], requests: int) -> None:
-        self._engine = EngineLearner(Config(), stream, described)
+        self._engine = EngineLearner(Config(), stream, Content(described))
         self._categories = Categories(stream, described)
         self._targets = stream.item[stream.tested]
         self._every = max(1, len(self._targets) // requests)
@@ -118,7 +119,7 @@ def collect(stream: Stream, described: Mapping[str, Item], requests: int) -> Req
         collectors.append(Collector(stream, described, requests))
         return {"divrec": collectors[0]}
 
-    evaluate(stream, [make], reference="divrec", described=described)
+    evaluate(stream, [make], reference="divrec", content=Content(described))
     return collectors[0].requests()
 
 
@@ -207,11 +208,13 @@ def report(title: str, asked: Requests, found: Curves) -> dict[str, Any]:
         above = (mean[1:] - envelope(means, mean[0])) * SIGNS[1:] if name == "balanced" else np.full(3, np.nan)
         rows.append({"strategy": name, "diversity": setting, **dict(zip(FIGURES, mean.tolist(), strict=True))})
         if name == "balanced":
-            rows[-1]["above"] = above.tolist()
+            rows[-1]["above"] = above.tolist() if np.isfinite(above).all() else None
         if name in ("balanced", "relevance") or round(setting * 100) % 20 == 10:
             shown = "".join(f"{value:13.4f}" for value in mean)
             mark = "  <- default" if (name, setting) == ("balanced", DIVERSITY) else ""
-            tail = "" if name != "balanced" else f"{above[0]:+14.4f}{above[1]:+10.4f}{above[2]:+8.3f}"
+            tail = f"{above[0]:+14.4f}{above[1]:+10.4f}{above[2]:+8.3f}" if name == "balanced" else ""
+            if np.isinf(above).any():
+                tail = f"{'no NDCG as high':>32}"
             print(f"{name:10}{setting:6.2f}{shown}{tail}{mark}")
     default = found["balanced", DIVERSITY]
     print(f"balanced {DIVERSITY:g} against relevance alone:")
