@@ -4,7 +4,7 @@
 
 over the distinct words and pairs j of a text (``ngrams``); h gives each one of d dimensions and a sign, so that the
 expected dot product of two texts is the (weighted) number of what they share. They know nothing of meaning, but cost
-20 µs a text, and are the same in every language.
+next to nothing, in any language.
 """
 
 import hashlib

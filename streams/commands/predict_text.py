@@ -82,14 +82,17 @@ def _learn(predictor: "ReviewPredictor", reviews: "Sequence[Review]") -> None:
     from rich.console import Console
     from rich.progress import Progress
 
+    from divrec.text.content import review_text
+
     low, high = predictor.head.low, predictor.head.high
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("learning", total=len(reviews))
         for start in range(0, len(reviews), CHUNK):
             chunk = reviews[start : start + CHUNK]
-            texts = [f"{review.title}. {review.text}" if review.title else review.text for review in chunk]
             users = [None if review.user_id == NOBODY else review.user_id for review in chunk]
-            for review, sample in zip(chunk, predictor.samples(texts, users), strict=True):
+            for review, sample in zip(
+                chunk, predictor.samples([review_text(review) for review in chunk], users), strict=True
+            ):
                 assert review.rating is not None
                 predictor.head.learn(sample, min(max(review.rating, low), high))
             progress.advance(task, len(chunk))
