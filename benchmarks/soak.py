@@ -7,7 +7,7 @@
 Made-up users and items (``world.py``) come and go, always more of them than the bounds allow, so that model, catalogue,
 withdrawals, profiles and consumed items are evicted all the time. Printed are samples of the resident memory and of
 what is held; the slope is that of the memory after the first 40 % of the events. Ends with 1 if something is over its
-bound, if a slate holds what it must not, if an event is missing, or if the memory rises by more than 2 % after that.
+bound, if a slate holds what it must not, if an event is missing, or if the memory rises by more than 5 % after that.
 """
 
 import argparse
@@ -51,7 +51,7 @@ from benchmarks.world import Step, World
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "profile": {"history": 30, "consumed": 16, "event_ids": 32, "keywords": 16},
-    "model": {"max_items": 7_000, "neighbours": 64, "transitions": 32, "history": 20},
+    "model": {"max_items": 7_000, "neighbours": 64, "users": 1_500, "history": 20},
     "slate": {"publish": "request"},
     "worker": {"cached_profiles": 2_000, "snapshot_every": 200},
 }
@@ -63,7 +63,8 @@ LISTED = 7_200
 PARTITIONS = 4
 BATCH = 200
 WARM_UP = 0.4
-ALLOWED_RISE = 0.02
+ALLOWED_RISE = 0.05
+"""Snapshots are copies, for which the allocator takes some more room now and then."""
 AHEAD = 5_000
 """Events that the workers may be behind what is sent."""
 SAMPLES = 25
