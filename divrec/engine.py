@@ -120,17 +120,21 @@ class Engine:
         return Observed(after, delta, interaction=weight > 0.0 or feedback != 0.0)
 
     def _delta(self, profile: Profile, event: Click | Review, offset: int, weight: float, *, liked: bool) -> Delta:
-        recent: dict[str, bool] = {}
-        bound = 2 * self.config.model.history + 2
-        for item, action, feedback in zip(
-            newest(profile.items, bound), newest(profile.actions, bound), newest(profile.feedback, bound), strict=True
-        ):
-            recent.setdefault(item, self._liked(action, feedback))
-        recent.pop(event.item_id, None)
-        items = list(recent)[: self.config.model.history]
+        bound = self.config.model.history
+        seen = {event.item_id}
+        items: list[str] = []
         unliked = 0
-        for place, item in enumerate(items):
-            unliked |= (not recent[item]) << place
+        for item, action, felt in zip(
+            reversed(profile.items), reversed(profile.actions), reversed(profile.feedback), strict=True
+        ):
+            if item in seen:
+                continue
+            if len(items) == bound:
+                break
+            if felt < LIKED and not self._liked(action, felt):
+                unliked |= 1 << len(items)
+            seen.add(item)
+            items.append(item)
         packed = unliked.to_bytes((unliked.bit_length() + 7) // 8, "little")
         return Delta(offset, event.item_id, weight, event.ts, items, liked, packed, user_hash(profile.user_id))
 

@@ -49,6 +49,8 @@ SOURCE_OF: Ids = np.array([SOURCES.index(_SOURCE_OF.get(signal, signal)) for sig
 REASONS = 3
 LEAST_SHARE = 0.1
 """A source that gave less of an item's relevance is no reason."""
+LATELY = 10
+"""Past items that are looked through for a reason even when one is found."""
 REVIEW = -2
 """In place of a past item: the user's own reviews are nearer than any of them."""
 
@@ -121,66 +123,66 @@ def make_slates(
             slates.rows[n, at] = rows[candidate]
             slates.ranks[n, at] = chosen[at]
             slates.relevance[n, at] = rounded(relevance[candidate])
-            _explain(asks, n, at, signals[candidate], weights[asks.contexts[n]], model, catalog, slates)
+        _explain(asks, n, signals[pool[chosen]], weights[asks.contexts[n]], model, catalog, slates)
 
 
 @compiled
 def _explain(
-    asks: Asks,
-    n: int,
-    at: int,
-    z: Floats,
-    weights: Floats,
-    model: ModelArrays,
-    catalog: CatalogArrays,
-    slates: Slates,
+    asks: Asks, n: int, z: Floats, weights: Floats, model: ModelArrays, catalog: CatalogArrays, slates: Slates
 ) -> None:
-    """Write the strongest sources of the item at ``at`` in the slate of ask ``n``."""
+    """Write the strongest sources of the items in the slate of ask ``n``, whose scaled signals are ``z``."""
     begin, end = asks.history_starts[n], asks.history_starts[n + 1]
-    history, feedback = asks.history[begin:end], asks.feedback[begin:end]
-    row = slates.rows[n, at]
-    spoke = np.zeros(len(SOURCES), np.float32)
-    added = parts(z, weights)
-    for signal in range(len(SIGNALS)):
-        spoke[SOURCE_OF[signal]] += added[signal]
-    total = spoke.sum()
-    for reason in range(REASONS):
-        source = strongest(spoke)
-        share = spoke[source] / total if source >= 0 else np.float32(0)
-        if share < LEAST_SHARE:
-            break
-        past = -1
-        if source == NEIGHBOUR:
-            past = behind(model, history, row, TOGETHER, RECENT)
-        elif source == TRANSITION:
-            past = behind(model, history, row, NEXT, STEPS_BACK)
-        elif source == CONTENT:
-            past = closest(catalog.vectors, row, history, feedback, asks.reviews[n])
-        slates.sources[n, at, reason] = source
-        slates.shares[n, at, reason] = rounded(share)
-        slates.referents[n, at, reason] = past
-        spoke[source] = 0.0
+    history, feedback, review = asks.history[begin:end], asks.feedback[begin:end], asks.reviews[n]
+    ids, pairs, damped, vectors = model.pair_ids, model.pair_weights, model.damped, catalog.vectors
+    rows, sources = slates.rows[n], slates.sources[n]
+    shares, referents = slates.shares[n], slates.referents[n]
+    for at in range(len(z)):
+        spoke = np.zeros(len(SOURCES), np.float32)
+        added = parts(z[at], weights)
+        for signal in range(len(SIGNALS)):
+            spoke[SOURCE_OF[signal]] += added[signal]
+        total = spoke.sum()
+        together, before = behind(ids, pairs, damped, history, rows[at])
+        for reason in range(REASONS):
+            source = strongest(spoke)
+            share = spoke[source] / total if source >= 0 else np.float32(0)
+            if share < LEAST_SHARE:
+                break
+            past = -1
+            if source == NEIGHBOUR:
+                past = together
+            elif source == TRANSITION:
+                past = before
+            elif source == CONTENT:
+                past = closest(vectors, rows[at], history, feedback, review)
+            sources[at, reason] = source
+            shares[at, reason] = rounded(share)
+            referents[at, reason] = past
+            spoke[source] = 0.0
 
 
 @compiled
-def behind(model: ModelArrays, history: Ids, row: int, kind: int, recency: Floats) -> int:
-    """The past item of ``history`` that has most of ``row`` among its neighbours, -1 if none has."""
-    best = -1
-    highest = np.float32(0)
+def behind(ids: Ids, pairs: Floats, damped: Floats, history: Ids, row: int) -> tuple[int, int]:
+    """The past items of ``history`` that speak most for ``row`` as a neighbour and as a next item, -1 if none does."""
+    together = before = -1
+    most = most_before = np.float32(0)
     for q in range(min(QUERY_HISTORY, len(history))):
         past = history[q]
         if past < 0:
             continue
+        if q >= LATELY and together >= 0 and before >= 0:
+            break
         found = -1
-        for slot in range(model.pair_ids.shape[1]):  # without leaving early: all slots are compared at once
-            if model.pair_ids[past, slot] == row:
-                found = slot
+        for slot in range(ids.shape[1]):  # a sum, for it is in one at most: many slots are compared at once
+            found += np.int32(slot + 1 if ids[past, slot] == row else 0)
         if found >= 0:
-            weight = recency[q] * model.damped[past] * model.pair_weights[past, found, kind]
-            if weight > highest:
-                highest = weight
-                best = past
-    return best
+            weight = RECENT[q] * damped[past] * pairs[past, found, TOGETHER]
+            if weight > most:
+                most, together = weight, past
+            weight = STEPS_BACK[q] * damped[past] * pairs[past, found, NEXT]
+            if weight > most_before:
+                most_before, before = weight, past
+    return together, before
 
 
 @compiled

@@ -22,8 +22,8 @@ TOGETHER, LIKED, CONTRAST, NEXT = range(KINDS := 4)
 """Weights of a neighbour j of i: c(i, j); of liked i and liked j; of i that was not liked and liked j; t(i → j)."""
 DAMPING = 5.0
 RECENCY = 10.0
-QUERY_HISTORY = 30
-"""Recent items that a recommendation asks for neighbours: beyond it exp(-steps/10) is below 0.05."""
+QUERY_HISTORY = 20
+"""Recent items that a recommendation asks for neighbours: beyond it exp(-steps/10) is below 0.14."""
 FADING = 30.0
 MAX_DISTANCE = 500
 # Rounded to float32: the last bit of exp differs between processors, and replicas must not.

@@ -27,17 +27,22 @@ LOGS: Weights = np.log1p(np.arange(GRAIN + 1) / GRAIN / SMALL).astype(np.float32
 @compiled_fast
 def normalise(signals: Weights, allowed: npt.NDArray[np.bool_]) -> None:
     """Write z over ``signals`` float32[n, s]; items beyond ``allowed`` are cut off to its scale."""
+    low = np.full(len(SIGNALS), np.float32(np.inf))
+    high = np.full(len(SIGNALS), np.float32(-np.inf))
+    for c in range(len(allowed)):
+        if allowed[c]:
+            for s in range(len(SIGNALS)):
+                low[s] = min(low[s], signals[c, s])
+                high[s] = max(high[s], signals[c, s])
+    scale = np.zeros(len(SIGNALS), np.float32)
     for s in range(len(SIGNALS)):
-        low = np.float32(np.inf)
-        high = np.float32(-np.inf)
-        for c in range(len(allowed)):
-            if allowed[c]:
-                low = min(low, signals[c, s])
-                high = max(high, signals[c, s])
-        # A difference of nothing but a denormal has no reciprocal.
-        scale = np.float32(1) / (high - low) if high > low and high - low > np.float32(1e-30) else np.float32(0)
-        for c in range(len(signals)):
-            signals[c, s] = min(np.float32(1), max(np.float32(0), (signals[c, s] - low) * scale)) if scale > 0 else 0
+        if high[s] > low[s] and high[s] - low[s] > np.float32(1e-30):  # a denormal has no reciprocal
+            scale[s] = np.float32(1) / (high[s] - low[s])
+        else:
+            low[s] = 0.0
+    for c in range(len(signals)):
+        for s in range(len(SIGNALS)):
+            signals[c, s] = min(np.float32(1), max(np.float32(0), (signals[c, s] - low[s]) * scale[s]))
 
 
 @compiled_fast
