@@ -14,7 +14,17 @@ from divrec.errors import ConfigError
 
 Positive = Annotated[int, Field(gt=0)]
 SECRECY = frozenset(
-    "security sasl_mechanism username password password_file url_file ca_file cert_file key_file".split()
+    [
+        "security",
+        "sasl_mechanism",
+        "username",
+        "password",
+        "password_file",
+        "url_file",
+        "ca_file",
+        "cert_file",
+        "key_file",
+    ]
 )
 """Keys of both sections that say how a connection is protected."""
 _LONGEST_SECRET = 65_536
