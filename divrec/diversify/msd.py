@@ -93,4 +93,4 @@ def _moved(sums: Floats, before: int, after: int) -> np.float32:
     squares = np.float32(0)
     for a in range(sums.shape[1]):
         squares += (sums[after, a] - sums[before, a]) ** 2
-    return np.sqrt(squares)
+    return np.float32(np.sqrt(squares))
