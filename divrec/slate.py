@@ -172,7 +172,7 @@ def behind(ids: Ids, pairs: Floats, damped: Floats, history: Ids, row: int) -> t
             continue
         if q >= LATELY and together >= 0 and before >= 0:
             break
-        found = -1
+        found: Any = -1
         for slot in range(ids.shape[1]):  # a sum, for it is in one at most: many slots are compared at once
             found += np.int32(slot + 1 if ids[past, slot] == row else 0)
         if found >= 0:

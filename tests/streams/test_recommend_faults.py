@@ -29,9 +29,7 @@ from streams.health.metrics import Metrics
 from streams.recommend import Recommend
 from streams.topics import Topics, partition_of
 
-CONFIG = Config(
-    kafka={"partitions": 2}, model={"neighbours": 8}, worker={"batch": 4, "cached_profiles": 5}
-)
+CONFIG = Config(kafka={"partitions": 2}, model={"neighbours": 8}, worker={"batch": 4, "cached_profiles": 5})
 TOPICS = Topics(CONFIG)
 USERS = [f"u{n}" for n in range(8)]
 EVENTS = 50
