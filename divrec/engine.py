@@ -145,13 +145,13 @@ class Engine:
     def teach(self, before: Profile, delta: Delta) -> Delta:
         """``delta`` with its lesson for the blend: what the model as it now is makes of what ``before`` chose.
 
-        Its random items depend on its place in ``events`` alone.
+        Its random items depend on the user and on the number of the event alone.
         """
         row = self.items.get(delta.item_id)
         if not delta.liked or row < 0 or not self.model.known[row]:
             return delta
         asks = self.pack([Ask(before, delta.ts)])
-        seed = hash64(f"{before.partition} {delta.offset}")
+        seed = hash64(f"{before.events} {before.user_id}")
         context = int(asks.contexts[0])
         gradient = lesson(
             asks,
