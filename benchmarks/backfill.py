@@ -13,8 +13,6 @@ Logs: MovieLens ml-latest-small (bundled, CSV) and Complete Journey (package com
 
 import argparse
 import json
-import os
-import platform
 import resource
 import tempfile
 import time
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hardware import machine
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -132,15 +131,6 @@ def slate_rate(work: Backfill, events: list[Taken], progress: Progress, label: s
         progress.update(task, completed=at + len(asks))
     assert made > 0.9 * len(events), f"expected a slate for nearly every event, got {made} of {len(events)}"
     return len(events) / (time.perf_counter() - begin)
-
-
-def machine() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    return f"{os.cpu_count()} × {model}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the start"
 
 
 def main() -> None:

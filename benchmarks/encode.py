@@ -22,7 +22,6 @@ import gzip
 import json
 import logging
 import os
-import platform
 import random
 import statistics
 import sys
@@ -37,6 +36,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import numpy as np
 import torch
+from hardware import processor
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
@@ -189,12 +189,7 @@ def together(sets: Sequence[dict[str, Turn]]) -> dict[str, Turn]:
 
 
 def machine() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.processor() or platform.machine()
-    return f"{model}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
+    return f"{processor()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def main() -> None:

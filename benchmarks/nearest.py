@@ -13,12 +13,10 @@ medians over queries of their own, so that the vectors of the found items come f
 """
 
 import argparse
-import os
-import platform
 import time
-from pathlib import Path
 
 import numpy as np
+from hardware import machine
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
@@ -89,12 +87,6 @@ def measure(catalog: Catalog, likes: int, queries: int) -> tuple[float, float, f
             hits[at] += len(set(exact[:top]) & set(rows[:top])) / top
     at_ten, at_all = (hits / queries).tolist()
     return at_ten, at_all, 1e6 * float(np.median(took))
-
-
-def machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{os.cpu_count()} × {model}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the start"
 
 
 def main() -> None:

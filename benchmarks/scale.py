@@ -16,7 +16,6 @@ answered with slates of 10, in batches of 200 as the recommend worker does, on o
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from hardware import machine
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
@@ -38,9 +38,6 @@ from divrec.state.store import NOTHING
 from divrec.warm_up import warm_up
 from streams.collector import quiet_collector
 from streams.topics import partition_of
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from benchmarks.backfill import machine
 
 DIMENSIONS = 384
 CATEGORIES = 500

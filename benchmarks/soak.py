@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -47,6 +46,7 @@ from streams.local.stack import LocalStack, worker_command
 from streams.topics import Topics, create_topics, partition_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from benchmarks.hardware import machine
 from benchmarks.world import Step, World
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -332,12 +332,6 @@ def judged(samples: list[Sample], events: int, console: Console, title: str) -> 
     wrong = [f"{sample.events:,} events: {name}" for sample in samples for name in over(sample.sizes)]
     console.print("\n".join(wrong) or "everything within its bound")
     return not wrong and rise <= ALLOWED_RISE
-
-
-def machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{os.cpu_count()} × {model}, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the start"
 
 
 def main() -> None:
