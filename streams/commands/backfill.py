@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.commands.logs import Columns, ItemsMap, Logs, Preset
 from streams.commands.options import AsJson, ConfigFile, configured, put
 
 if TYPE_CHECKING:
@@ -15,22 +16,15 @@ if TYPE_CHECKING:
 
 def backfill(
     ctx: typer.Context,
-    logs: Annotated[list[Path], typer.Argument(metavar="LOG...", help="Files; with --preset also directories.")],
+    logs: Logs,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the new generation is made.")],
     redis: Annotated[
         str | None, typer.Option(metavar="URL", help="Load the profiles into this Redis at the end.")
     ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            "--map", metavar="MAP", help="Columns of CSV, TSV, JSONL or Parquet: user=customer,item=sku,ts=when,…"
-        ),
-    ] = None,
+    columns: Columns = None,
     items: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A file of items; may be repeated.")] = None,
-    items_map: Annotated[str | None, typer.Option(metavar="MAP", help="Columns of the items' files.")] = None,
-    preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A known log: movielens, ml-100k, amazon-reviews.")
-    ] = None,
+    items_map: ItemsMap = None,
+    preset: Preset = None,
     encode: Annotated[bool, typer.Option("--encode", help="Give reviews their vectors: as slow as BERT is.")] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.commands.logs import Columns, ItemsMap, Logs, Preset, tell_rejected
 from streams.commands.options import ConfigFile, configured
 
 if TYPE_CHECKING:
@@ -22,20 +23,13 @@ _ENCODED_AT_ONCE = 256
 
 def evaluate(
     ctx: typer.Context,
-    logs: Annotated[list[Path], typer.Argument(metavar="LOG...", help="Files; with --preset also directories.")],
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            "--map", metavar="MAP", help="Columns of CSV, TSV, JSONL or Parquet: user=customer,item=sku,ts=when,…"
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A known log: movielens, ml-100k, amazon-reviews.")
-    ] = None,
+    logs: Logs,
+    columns: Columns = None,
+    preset: Preset = None,
     items: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A file of items, for their categories; may be repeated.")
     ] = None,
-    items_map: Annotated[str | None, typer.Option(metavar="MAP", help="Columns of the items' files.")] = None,
+    items_map: ItemsMap = None,
     encode: Annotated[
         bool, typer.Option("--encode", help="Give items their vectors: as slow as BERT is, the first time.")
     ] = False,
@@ -155,9 +149,7 @@ def _read(
         history.progress = catalog.progress = lambda more: reading.advance(task, more)
         described = {item.item_id: item for log in (history, catalog) for item in log.items()}
         stream = read_stream(history, settings.feedback, positive=positive, repeats=repeats, limit=limit, seed=seed)
-    if bad := Counter(history.rejected) + Counter(catalog.rejected):
-        told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(bad.items()))
-        typer.echo(f"{bad.total():,} bad lines left out: {told}", err=True)
+    tell_rejected(Counter(history.rejected) + Counter(catalog.rejected))
     return stream, described
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.commands.logs import Columns, ItemsMap, Logs, Preset, tell_rejected
 from streams.commands.options import AsJson, ConfigFile, configured, put
 from streams.commands.predict_text import NOBODY, predict_text
 
@@ -20,23 +21,18 @@ if TYPE_CHECKING:
 
 def predict_rating(
     ctx: typer.Context,
-    logs: Annotated[list[Path], typer.Argument(metavar="LOG...", help="Files; with --preset also directories.")],
+    logs: Logs,
     user: Annotated[str | None, typer.Option(metavar="ID", help="Whose rating.")] = None,
     item: Annotated[str | None, typer.Option(metavar="ID", help="Of what.")] = None,
     text: Annotated[
         str | None, typer.Option(metavar="TEXT", help="What was written about it, instead of --item; in any language.")
     ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option("--map", metavar="MAP", help="Columns of CSV, TSV, JSONL or Parquet: user=u,item=i,rating=r,ts=t"),
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A known log: movielens, ml-100k, amazon-reviews.")
-    ] = None,
+    columns: Columns = None,
+    preset: Preset = None,
     items: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="A file of items, for their titles; may be repeated.")
     ] = None,
-    items_map: Annotated[str | None, typer.Option(metavar="MAP", help="Columns of the items' files.")] = None,
+    items_map: ItemsMap = None,
     neighbours: Annotated[int, typer.Option(min=0, metavar="N", help="How many of the user's items to show.")] = 10,
     as_json: AsJson = False,
     config: ConfigFile = None,
@@ -94,9 +90,7 @@ def _read(
     ) as log:
         described = {item.item_id: item for item in log.items()}
         stream = read_stream(log, settings.feedback, positive=frozenset(ACTIONS), repeats=True)
-    if bad := log.rejected:
-        told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(bad.items()))
-        typer.echo(f"{sum(bad.values()):,} bad lines left out: {told}", err=True)
+    tell_rejected(log.rejected)
     return stream, described
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from streams.commands.backfill import cached_encoder
+from streams.commands.logs import tell_rejected
 from streams.commands.options import put
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ def _rated(log: "Log") -> "list[Review]":
 
     with log:
         reviews = [event for event in log.unordered() if isinstance(event, Review) and event.rating is not None]
-    if bad := log.rejected:
-        told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(bad.items()))
-        typer.echo(f"{sum(bad.values()):,} bad lines left out: {told}", err=True)
+    tell_rejected(log.rejected)
     if not reviews:
         raise ConfigError("log: expected reviews with a text and a rating, found none: name both columns in --map")
     random.Random(0).shuffle(reviews)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.commands.logs import LOG_HELP, Columns, ItemsMap, Preset
 from streams.commands.options import AsJson, ConfigFile, configured, put
 
 if TYPE_CHECKING:
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
 def replay(
     ctx: typer.Context,
-    logs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[LOG...]", help="Files; with --preset also directories.")
-    ] = None,
+    logs: Annotated[list[Path] | None, typer.Argument(metavar="[LOG...]", help=LOG_HELP)] = None,
     topic: Annotated[
         str | None, typer.Option("--from-topic", metavar="TOPIC", help="Instead of files: what a Kafka topic holds.")
     ] = None,
@@ -29,19 +28,10 @@ def replay(
             help="Where in the topic: an offset (in every partition), or a date and time (Kafka's timestamps).",
         ),
     ] = "start",
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            "--map",
-            metavar="MAP",
-            help="Columns of CSV, TSV, JSONL or Parquet: user=reviewerID,item=asin,text=reviewText,…",
-        ),
-    ] = None,
+    columns: Columns = None,
     items: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A file of items; may be repeated.")] = None,
-    items_map: Annotated[str | None, typer.Option(metavar="MAP", help="Columns of the items' files.")] = None,
-    preset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A known log: movielens, ml-100k, amazon-reviews.")
-    ] = None,
+    items_map: ItemsMap = None,
+    preset: Preset = None,
     speed: Annotated[str, typer.Option(metavar="N|max", help="N times as fast as it happened.")] = "max",
     limit: Annotated[int | None, typer.Option(min=0, metavar="N", help="Only the first N events.")] = None,
     slates: Annotated[bool, typer.Option("--slates", help="Let the replayed events make recommendations.")] = False,
