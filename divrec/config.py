@@ -89,7 +89,7 @@ class SlateConfig(Section):
     diversity: Annotated[float, Field(ge=0, le=1)] = 0.3
     pool: Annotated[int, Field(ge=1, le=2_000)] = 100
     """Best candidates that diversification chooses from."""
-    consumed_actions: frozenset[HistoryAction] = frozenset({"click", "purchase", "like", "dislike", "review"})
+    consumed_actions: tuple[HistoryAction, ...] = ("click", "purchase", "like", "dislike", "review")
     """Actions after which an item is not recommended to that user again."""
     allow_repeats: bool = False
     """Recommend consumed items as well."""
@@ -98,7 +98,7 @@ class SlateConfig(Section):
     publish: Literal["interaction", "actions", "interval", "request"] = "interaction"
     """When a slate is published: on every interaction, on ``publish_actions``, at most once per user and
     ``publish_interval_s``, or on requests only. Requests are always answered."""
-    publish_actions: frozenset[HistoryAction] = frozenset({"purchase", "like"})
+    publish_actions: tuple[HistoryAction, ...] = ("purchase", "like")
     publish_interval_s: Annotated[float, Field(gt=0)] = 60.0
     publish_replayed: bool = False
     """Also for events with the header ``divrec-replay``."""

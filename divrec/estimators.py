@@ -143,7 +143,7 @@ class EngineRanker(reco.base.Ranker):  # type: ignore[misc]
         self.max_users = max_users
         settings = config or Config()
         self._config = settings.model_copy(
-            update={"slate": settings.slate.model_copy(update={"consumed_actions": frozenset(), "allow_repeats": True})}
+            update={"slate": settings.slate.model_copy(update={"consumed_actions": (), "allow_repeats": True})}
         )
         self._engine = Engine(self._config)
         self._profiles: OrderedDict[str, Profile] = OrderedDict()

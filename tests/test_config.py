@@ -36,7 +36,7 @@ def test_the_environment_is_over_what_is_given_is_over_the_file(
     monkeypatch.setenv("DIVREC_SLATE__PUBLISH_ACTIONS", '["like"]')
     config = load_config(file, {"slate": {"k": 6, "pool": 60}})
     assert (config.slate.k, config.slate.pool, config.slate.diversity) == (7, 60, 0.5)
-    assert config.slate.publish_actions == {"like"} and config.kafka.prefix == "file."
+    assert config.slate.publish_actions == ("like",) and config.kafka.prefix == "file."
     assert config.slate.fresh_days == Config().slate.fresh_days
 
 

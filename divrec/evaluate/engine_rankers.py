@@ -102,7 +102,7 @@ def evaluated(config: Config, stream: Stream) -> Config:
     """``config`` with the log's scale of ratings, and with whatever a user had hidden from slates, or, with repeats,
     with nothing hidden."""
     low, high = stream.scale
-    slate = {"consumed_actions": frozenset(ACTIONS), "allow_repeats": stream.repeats}
+    slate = {"consumed_actions": ACTIONS, "allow_repeats": stream.repeats}
     return config.model_copy(
         update={
             "feedback": config.feedback.model_copy(update={"rating_min": low, "rating_max": high}),

@@ -43,7 +43,7 @@ def _value(setting: "Setting") -> Any:
         return "set" if value is not None and value.get_secret_value() else "not set"
     if isinstance(value, Path):
         return str(value)
-    return sorted(value) if isinstance(value, frozenset) else value
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _shown(value: Any) -> str:

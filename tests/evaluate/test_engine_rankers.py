@@ -61,4 +61,4 @@ def test_signals_say_nothing_where_they_know_nothing(tmp_path: Path) -> None:
 def test_what_a_user_had_is_hidden_whatever_the_action_was(tmp_path: Path) -> None:
     stream = stream_of(tmp_path, "u,i,a,t", [f"a,x,view,{T0}", f"a,y,cart,{T0 + 1}", f"b,x,view,{T0 + 2}"])
     config = evaluated(Config(), stream)
-    assert config.slate.consumed_actions == frozenset(ACTIONS) and not config.slate.allow_repeats
+    assert config.slate.consumed_actions == ACTIONS and not config.slate.allow_repeats

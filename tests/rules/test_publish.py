@@ -41,7 +41,7 @@ ALL = set(EVENTS) - {"impression"}
         ({}, 0, ALL),
         ({"publish": "request"}, 0, {"request"}),
         ({"publish": "actions"}, 0, {"request", "like"}),
-        ({"publish": "actions", "publish_actions": {"review", "skip"}}, 0, {"request", "review", "skip"}),
+        ({"publish": "actions", "publish_actions": ["review", "skip"]}, 0, {"request", "review", "skip"}),
         ({"publish": "interval", "publish_interval_s": 10.0}, 89_000, ALL),
         ({"publish": "interval", "publish_interval_s": 10.0}, 90_000, ALL),
         ({"publish": "interval", "publish_interval_s": 10.0}, 90_001, {"request"}),
