@@ -52,7 +52,9 @@ BATCH = 1_000
 BATCHES_AHEAD = 4
 """Batches observed before the model has learned the one before them."""
 LESSON_EVERY = 16
-"""The blend learns from one in so many events."""
+LESSON_LATER_EVERY = 64
+LATER = 100_000
+"""The blend learns from one in ``LESSON_EVERY`` events, of those after so many from one in ``LESSON_LATER_EVERY``."""
 CHECKPOINT_EVERY = 500_000
 """Events between two checkpoints."""
 _KNOWN_USERS = 200_000
@@ -337,7 +339,7 @@ class Backfill:
             else:
                 kinds[None if observed.repeat else type(event)] += 1
                 if observed.delta is not None:
-                    if at % LESSON_EVERY == 0:
+                    if at % (LESSON_EVERY if at < LATER else LESSON_LATER_EVERY) == 0:
                         taught.append((len(deltas), before))
                     deltas.append(observed.delta)
                     if offset != NOTHING:
@@ -355,8 +357,9 @@ class Backfill:
 
     def _learn(self, deltas: list[Delta], taught: list[tuple[int, Profile]]) -> None:
         """In the thread, one batch after the other: what the blend makes of a batch depends on those before alone."""
-        for at, before in taught:
-            deltas[at] = self.engine.teach(before, deltas[at])
+        lessons = self.engine.teach([(before, deltas[at]) for at, before in taught])
+        for (at, _), delta in zip(taught, lessons, strict=True):
+            deltas[at] = delta
         self.engine.model.learn_all(deltas)
 
     def _settle(self, left: int = 0) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from msgspec.structs import replace
 
 from divrec.events import Item
+from divrec.interest.keywords import TERMS_PER_EVENT
 from divrec.items import ItemIndex, grown, hash64
 from divrec.retrieve.cells import Cells
 from divrec.retrieve.nearest import Ids, Space, Vectors, encode_code, nearest
@@ -38,9 +39,6 @@ class CatalogArrays(NamedTuple):
     newest: Ids
 
 
-NO_WORDS: frozenset[str] = frozenset()
-
-
 class Catalog:
     """Items by index: what they are, whether they may be shown, and their vectors.
 
@@ -58,7 +56,8 @@ class Catalog:
         """Items not taken because the catalogue was full."""
         self.descriptions: list[Item | None] = []
         """Without the text of the description: it can be long, and only the encoder reads it."""
-        self.words: list[frozenset[str]] = []
+        self.words: list[tuple[str, ...]] = []
+        """What each item says about interests: its most telling terms and its categories."""
         """Terms and categories of each item: what a user's keywords are looked for in."""
         self.hidden: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         """Withdrawn: never in a slate."""
@@ -86,7 +85,7 @@ class Catalog:
 
     def resize(self, capacity: int) -> None:
         self.descriptions.extend([None] * (capacity - len(self.descriptions)))
-        self.words.extend([NO_WORDS] * (capacity - len(self.words)))
+        self.words.extend([()] * (capacity - len(self.words)))
         self.near = grown(self.near, capacity)
         self.hidden = grown(self.hidden, capacity)
         self.listed = grown(self.listed, capacity)
@@ -147,7 +146,7 @@ class Catalog:
 
     def _describe(self, index: int, item: Item | None) -> None:
         self._described_bytes -= _bytes_of(self.descriptions[index], self.words[index])
-        words = frozenset([*item.terms, *(name.casefold() for name in item.categories)]) if item else NO_WORDS
+        words = words_of(item) if item else ()
         self.descriptions[index], self.words[index] = item, words
         self._described_bytes += _bytes_of(item, words)
 
@@ -286,7 +285,12 @@ class Catalog:
         }
 
 
-def _bytes_of(item: Item | None, words: frozenset[str]) -> int:
+def words_of(item: Item) -> tuple[str, ...]:
+    categories = [name.casefold() for name in item.categories[:TERMS_PER_EVENT]]
+    return tuple(dict.fromkeys(item.terms[:TERMS_PER_EVENT] + categories))
+
+
+def _bytes_of(item: Item | None, words: tuple[str, ...]) -> int:
     if item is None:
         return 0
     texts = (item.item_id, item.title, item.brand, item.seller, item.event_id, *item.categories, *words)

@@ -1,5 +1,7 @@
 """Which items a user has consumed: a bounded set that never misses one."""
 
+from bisect import bisect_left
+
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
@@ -38,15 +40,18 @@ class Consumed(Struct, array_like=True):
     def added(self, item_id: str, bound: int) -> "Consumed":
         """This set and ``item_id``, in 4 · ``bound`` bytes; a filter keeps the size that it was made with."""
         words = self.words()
-        wanted = np.uint32(fingerprint(item_id) >> self.shift)
+        wanted = fingerprint(item_id) >> self.shift
+        if not self.filtered and len(words) < bound:
+            listed = memoryview(self.packed).cast("I")
+            at = bisect_left(listed, wanted)
+            if at < len(listed) and listed[at] == wanted:
+                return self
+            data = self.packed[: 4 * at] + wanted.to_bytes(4, "little") + self.packed[4 * at :]
+            return Consumed(data, self.shift)
         if holds(words, self.filtered, wanted):
             return self
-        if not self.filtered and len(words) < bound:
-            at = 4 * int(np.searchsorted(words, wanted))
-            data = self.packed[:at] + int(wanted).to_bytes(4, "little") + self.packed[at:]
-            return Consumed(data, self.shift)
         bits = words.copy() if self.filtered else np.zeros(bound, "<u4")
-        mark(bits, np.append(words[:0] if self.filtered else words, wanted))
+        mark(bits, np.append(words[:0] if self.filtered else words, np.uint32(wanted)))
         return Consumed(bits.tobytes(), self.shift, True)
 
 

@@ -24,7 +24,7 @@ from divrec.interest.vectors import INTEREST_HISTORY, REVIEW_DECAY
 from divrec.items import ItemIndex, hash64
 from divrec.model import DAY_MS, Model
 from divrec.profile import Profile
-from divrec.rank.lesson import lesson
+from divrec.rank.lesson import lessons
 from divrec.rank.weights import CONTEXTS, FEATURES, context_of, pack_lesson
 from divrec.retrieve.candidates import REPEATED, CandidateSpace
 from divrec.retrieve.signals import SIGNALS
@@ -36,6 +36,7 @@ from divrec.text.encoder import names_model
 LIKED = 0.5
 """Feedback of a rating from which on the item was liked: 4 of 5, 8 of 10."""
 LESSONS_FROM_ALL = 20_000
+"""Interactions of which each teaches the blend; then one in ``LESSONS_LATER``."""
 LESSONS_LATER = 4
 T = TypeVar("T", bound=np.generic)
 V = TypeVar("V")
@@ -85,14 +86,13 @@ class Engine:
     def observe(self, profile: Profile, event: Event, event_id: str, offset: int, *, teach: bool = True) -> Observed:
         """Take ``event``, which stands at ``offset`` of its partition, into a copy of ``profile``.
 
-        With ``teach`` the delta of a liked item brings a lesson for the blend, from the model as it now is: of the
-        first ``LESSONS_FROM_ALL`` interactions each, then one in ``LESSONS_LATER``.
+        With ``teach`` the delta brings its lesson, if it is one that ``teaches``; without it the caller has several
+        taught at once.
         """
         after = profile.copy()
         after.offset = offset
-        if after.saw(event_id):
+        if not after.remember(event_id, self.config.profile.event_ids):
             return Observed(after, None, repeat=True)
-        after.remember(event_id, self.config.profile.event_ids)
         after.events += 1
         match event:
             case Request():
@@ -112,8 +112,8 @@ class Engine:
         delta = None
         if weight > 0.0:
             delta = self._delta(profile, event, offset, weight, liked=event.rating is None or feedback >= LIKED)
-            if teach and (self.model.interactions < LESSONS_FROM_ALL or offset % LESSONS_LATER == 0):
-                delta = self.teach(profile, delta)
+            if teach and self.teaches(delta):
+                [delta] = self.teach([(profile, delta)])
             after.append(event.item_id, action, feedback, event.ts, self.config.profile.history)
         elif feedback < 0.0:
             after.reject(event.item_id, feedback)
@@ -121,59 +121,61 @@ class Engine:
 
     def _delta(self, profile: Profile, event: Click | Review, offset: int, weight: float, *, liked: bool) -> Delta:
         bound = self.config.model.history
-        seen = {event.item_id}
-        items: list[str] = []
-        unliked = 0
-        for item, action, felt in zip(
-            reversed(profile.items), reversed(profile.actions), reversed(profile.feedback), strict=True
-        ):
-            if item in seen:
-                continue
-            if len(items) == bound:
-                break
-            if felt < LIKED and not self._liked(action, felt):
-                unliked |= 1 << len(items)
-            seen.add(item)
-            items.append(item)
-        packed = unliked.to_bytes((unliked.bit_length() + 7) // 8, "little")
-        return Delta(offset, event.item_id, weight, event.ts, items, liked, packed, user_hash(profile.user_id))
+        items, actions, felt = (newest(column, bound) for column in (profile.items, profile.actions, profile.feedback))
+        if len({event.item_id, *items}) <= len(items):
+            places = _distinct(profile.items, event.item_id, bound)
+            items, felt = [profile.items[n] for n in places], [profile.feedback[n] for n in places]
+            actions = [profile.actions[n] for n in places]
+        unliked = b""
+        if felt and min(felt) < LIKED:
+            low = [n for n, one in enumerate(felt) if one < LIKED and not self._liked(actions[n], one)]
+            bits = sum([1 << n for n in low])
+            unliked = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+        return Delta(offset, event.item_id, weight, event.ts, items, liked, unliked, user_hash(profile.user_id))
 
     def _liked(self, action: str, feedback: float) -> bool:
         """Whether an interaction of the history was liked: rated high, or not rated at all."""
         return feedback >= LIKED or (feedback > 0.0 and feedback == self._unrated[action])
 
-    def teach(self, before: Profile, delta: Delta) -> Delta:
-        """``delta`` with its lesson for the blend: what the model as it now is makes of what ``before`` chose.
+    def teaches(self, delta: Delta) -> bool:
+        """Whether the blend is to learn from it: from each of the first interactions, later from a sample."""
+        return self.model.interactions < LESSONS_FROM_ALL or delta.offset % LESSONS_LATER == 0
 
-        Its random items depend on the user and on the number of the event alone.
+    def teach(self, choices: Sequence[tuple[Profile, Delta]]) -> list[Delta]:
+        """The deltas with their lessons for the blend: what the model as it now is makes of what each profile chose.
+
+        Random items of a lesson depend on the user and on the number of the event alone. May run in a thread, as
+        ``make`` may.
         """
-        row = self.items.get(delta.item_id)
-        if not delta.liked or row < 0 or not self.model.known[row]:
-            return delta
-        asks = self.pack([Ask(before, delta.ts)])
-        seed = hash64(f"{before.events} {before.user_id}")
-        context = int(asks.contexts[0])
-        gradient = lesson(
+        deltas = [delta for _, delta in choices]
+        rows = self.items.rows([delta.item_id for delta in deltas])
+        known = [n for n, row in enumerate(rows.tolist()) if row >= 0 and deltas[n].liked and self.model.known[row]]
+        if not known:
+            return deltas
+        befores = [choices[n][0] for n in known]
+        asks = self.pack([Ask(before, deltas[n].ts) for n, before in zip(known, befores, strict=True)])
+        gradients = lessons(
             asks,
-            0,
-            row,
-            np.uint64(seed),
+            rows[known],
+            np.array([hash64(f"{before.events} {before.user_id}") for before in befores], np.uint64),
             self._candidates.space,
             self._fresh_ms,
-            self.model.blend.effective()[context],
+            self.model.blend.effective(),
             self.model.arrays(),
             self.catalog.arrays(),
             self.items.fingerprints,
         )
-        return replace(delta, lesson=pack_lesson(context, gradient)) if gradient.any() else delta
+        contexts = asks.contexts.tolist()
+        for at in np.flatnonzero(gradients.any(axis=1)).tolist():
+            n = known[at]
+            deltas[n] = replace(deltas[n], lesson=pack_lesson(contexts[at], gradients[at]))
+        return deltas
 
     def _learn_keywords(self, profile: Profile, event: Click | Review, terms: Sequence[str], feedback: float) -> None:
         row = self.items.get(event.item_id)
-        described = self.catalog.descriptions[row] if row >= 0 else None
-        words = list(terms[:TERMS_PER_EVENT])
-        if described is not None:
-            words += described.terms[:TERMS_PER_EVENT]
-            words += [category.casefold() for category in described.categories[:TERMS_PER_EVENT]]
+        words: Iterable[str] = self.catalog.words[row] if row >= 0 else ()
+        if terms:
+            words = dict.fromkeys([*terms[:TERMS_PER_EVENT], *words])
         if not words:
             return
         half_life = self.config.profile.keyword_half_life_days * DAY_MS
@@ -181,7 +183,7 @@ class Engine:
         decay(profile.keywords, event.ts - profile.keywords_ts, half_life)
         profile.keywords_ts = max(profile.keywords_ts, event.ts)
         feedback *= 2.0 ** (-late / half_life)
-        learn_keywords(profile.keywords, dict.fromkeys(words), feedback, self.config.profile.keywords)
+        learn_keywords(profile.keywords, words, feedback, self.config.profile.keywords)
 
     def _learn_review_vector(self, profile: Profile, review: Review) -> None:
         if review.vector is None or review.model is None:
@@ -384,6 +386,18 @@ class Ragged:
 def newest(values: list[V], count: int) -> list[V]:
     """The last ``count`` values, newest first."""
     return values[: -count - 1 : -1]
+
+
+def _distinct(items: list[str], but: str, count: int) -> list[int]:
+    """Where the last ``count`` different items other than ``but`` stand, each at its newest place, newest first."""
+    seen, places = {but}, list[int]()
+    for n in range(len(items) - 1, -1, -1):
+        if items[n] not in seen:
+            seen.add(items[n])
+            places.append(n)
+            if len(places) == count:
+                break
+    return places
 
 
 def user_hash(user_id: str) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from divrec.cf.item_item import DAMPING, KINDS, learn_pairs
+from divrec.cf.leaders import Leaders
 from divrec.cf.linear import Linear
 from divrec.cf.neighbours import Ids, NeighbourTable, Weights, drop_items
 from divrec.cf.popularity import Popularity, Values
@@ -112,15 +113,23 @@ class Model:
         self.blend = BlendWeights()
         self.linear = Linear()
         self.known: Flags = np.zeros(0, np.bool_)
-        self._order: list[int] = []
+        self._count = 0
+        self._order: Ids = np.zeros(0, np.int32)
+        """The items in the order of their first interaction, ``_count`` of them."""
         self._places: Ids = np.zeros(0, np.int32)
-        """The same, as the beginning of an array."""
+        """By item: where it stands in that order."""
         self._popular: Ids = np.zeros(0, np.int32)
         self._popular_until = 0
+        self._leaders = Leaders(POPULAR, POPULAR // 4, POPULAR // 4)
         items.attach(self)
 
     def __len__(self) -> int:
-        return len(self._order)
+        return self._count
+
+    @property
+    def order(self) -> Ids:
+        """The items in the order of their first interaction."""
+        return self._order[: self._count]
 
     def resize(self, capacity: int) -> None:
         for held in (self.pairs, self.users, self.linear):
@@ -132,6 +141,7 @@ class Model:
         for popularity in (self.popularity, self.trend):
             popularity.values = grown(popularity.values, capacity)
         self.known = grown(self.known, capacity)
+        self._order = grown(self._order, capacity)
         self._places = grown(self._places, capacity)
 
     def clear(self, index: int) -> None:
@@ -158,6 +168,7 @@ class Model:
         """
         items, recent, starts = self._rows(deltas)
         count = len(deltas)
+        self._leaders.touch(items)
         numbers = np.array([self.users.enter(delta.user) for delta in deltas], np.int32)  # first: it may grow arrays
         learn(
             items,
@@ -182,9 +193,7 @@ class Model:
             self.users.visits,
             self.users.bound,
         )
-        for delta in deltas:
-            if delta.lesson:
-                self.blend.learn(delta.lesson)
+        self.blend.learn([delta.lesson for delta in deltas if delta.lesson])
         self.interactions += count
         self.now = max(self.now, *(delta.ts for delta in deltas))
         if len(self) > self.config.max_items:
@@ -214,27 +223,30 @@ class Model:
     def _enter(self, item_id: str) -> int:
         index = self.items.add(item_id)
         self.known[index] = True
-        self._places[len(self._order)] = index
-        self._order.append(index)
+        self._order[self._count] = index
+        self._places[index] = self._count
+        self._count += 1
         return index
 
     def _evict(self) -> None:
         """Forget the least popular sixteenth, or as many as are too many (ties: the oldest in the model first)."""
-        order = np.array(self._order, np.int32)
+        order = self.order
         value = self.popularity.values[order]
         count = max(len(order) // EVICTED_SHARE, len(order) - self.config.max_items)
         leaving = order[np.argsort(value, kind="stable")[:count]]
         dropped = np.zeros(self.items.capacity, np.bool_)
         dropped[leaving] = True
-        self._order = [index for index in self._order if not dropped[index]]
-        staying = np.array(self._order, np.int32)
-        self._places[: len(staying)] = staying
+        staying = order[~dropped[order]]
+        self._count = len(staying)
+        self._order[: self._count] = staying
+        self._places[staying] = np.arange(self._count, dtype=np.int32)
         drop_items(self.pairs.ids, self.pairs.weights, dropped, staying)
         self.users.drop_items(dropped)
         for index in leaving:
             self.clear(int(index))
             self.items.release_if_unused(int(index))
         self._popular_until = 0
+        self._leaders.forget()
 
     def entered(self, index: int, item_id: str) -> None:
         """Nothing is known of an item before its first interaction."""
@@ -248,25 +260,22 @@ class Model:
         Renewed as the model grows by a few interactions.
         """
         if self.interactions >= self._popular_until:
-            order = np.array(self._order, np.int32)
-            lists = [
-                highest(order, self.popularity.values, POPULAR),
-                highest(order, self.trend.values, POPULAR // 4),
-                highest(order, self.liked, POPULAR // 4),
-            ]
+            values = (self.popularity.values, self.trend.values, self.liked)
+            lists = self._leaders.renewed(values, self.order, self._places)
             self._popular = np.fromiter(dict.fromkeys(np.concatenate(lists).tolist()), np.int32)
-            self._popular_until = self.interactions + 1 + min(1_000, len(order) // 100)
+            self._popular_until = self.interactions + 1 + min(1_000, len(self) // 100)
         return self._popular
 
     def renew(self) -> None:
         """Make what is derived anew when it is read next, as after ``restore``."""
         self._popular_until = 0
+        self._leaders.forget()
         self.linear.renew()
 
     def arrays(self) -> ModelArrays:
         """What recommending reads, with what is derived up to date."""
         popular = self.popular()
-        self.linear.fit(self.pairs, self.counts, self._order, self.interactions)
+        self.linear.fit(self.pairs, self.counts, self.order, self.interactions)
         return ModelArrays(
             self.pairs.ids,
             self.pairs.weights,
@@ -280,12 +289,12 @@ class Model:
             self.linear.core,
             self.linear.weights,
             self.users.arrays(),
-            self._places[: len(self._order)],
+            self.order,
         )
 
     def state(self) -> ModelState:
         """A copy of everything that replicas share, in their common order."""
-        order = np.array(self._order, np.int32)
+        order = self.order
         position = np.full(self.items.capacity + 1, -1, np.int32)  # one more: the empty slot -1 maps to -1
         position[order] = np.arange(len(order), dtype=np.int32)
         users = self.users.rows()
@@ -295,7 +304,7 @@ class Model:
             interactions=self.interactions,
             now=self.now,
             popularity_base=self.popularity.base,
-            ids=[self.items.id(index) for index in self._order],
+            ids=[self.items.id(index) for index in order.tolist()],
             arrays={
                 "pair_ids": position[self.pairs.ids[order]],
                 "pair_weights": self.pairs.weights[order],
@@ -321,7 +330,7 @@ class Model:
 
     def restore(self, state: ModelState) -> None:
         """Take ``state`` into this model, which must be empty."""
-        assert not self._order, "restore expects an empty model"
+        assert not len(self), "restore expects an empty model"
         if state.settings != self.settings():
             differing = sorted(key for key, value in self.settings().items() if state.settings.get(key) != value)
             raise SnapshotError(
@@ -330,7 +339,7 @@ class Model:
             )
         for item_id in state.ids:
             self._enter(item_id)
-        order = np.array(self._order, np.int32)
+        order = self.order
         index_of = np.append(order, np.int32(-1))
         arrays: dict[str, npt.NDArray[Any]] = state.arrays
         targets: dict[str, npt.NDArray[Any]] = {
@@ -376,13 +385,6 @@ class Model:
             "model_interactions": self.interactions,
             "model_bytes": held + sum(array.nbytes for array in arrays),
         }
-
-
-def highest(order: Ids, values: Values, count: int) -> Ids:
-    """The ``count`` items of ``order`` with the highest values, best first, ties in their order."""
-    value = values[order]
-    top = np.argpartition(-value, count)[:count] if len(order) > count else np.arange(len(order))
-    return order[top[np.argsort(-value[top], kind="stable")]]
 
 
 def recent_liked(deltas: list[Delta], starts: npt.NDArray[np.int32]) -> Flags:

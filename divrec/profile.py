@@ -61,15 +61,16 @@ class Profile(Struct):
             self.slate_ts,
         )
 
-    def saw(self, event_id: str) -> bool:
-        wanted = hash64(event_id).to_bytes(8, "little")
-        at = self.event_ids.find(wanted)
+    def remember(self, event_id: str, bound: int) -> bool:
+        """Count an event id among the last ``bound``; False if it is one of them already."""
+        told = hash64(event_id).to_bytes(8, "little")
+        at = self.event_ids.find(told)
         while at % 8 and at >= 0:  # found across two hashes
-            at = self.event_ids.find(wanted, at + 1)
-        return at >= 0
-
-    def remember(self, event_id: str, bound: int) -> None:
-        self.event_ids = (self.event_ids + hash64(event_id).to_bytes(8, "little"))[-8 * bound :]
+            at = self.event_ids.find(told, at + 1)
+        if at >= 0:
+            return False
+        self.event_ids = (self.event_ids + told)[-8 * bound :]
+        return True
 
     def append(self, item_id: str, action: str, feedback: float, ts: int, bound: int) -> None:
         """One more interaction; the oldest goes when there are more than ``bound``."""
@@ -85,10 +86,6 @@ class Profile(Struct):
         self.rejected_feedback.append(feedback)
         if len(self.rejected) > REJECTED:
             del self.rejected[0], self.rejected_feedback[0]
-
-    def recent(self, count: int) -> list[str]:
-        """The last ``count`` different items, newest first."""
-        return list(dict.fromkeys(reversed(self.items[-2 * count :])))[:count]
 
 
 _encoder = msgspec.msgpack.Encoder()

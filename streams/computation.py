@@ -4,7 +4,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from divrec.config import Config
 from divrec.deltas import Delta, ModelLogRecord, encode_record
@@ -19,10 +19,13 @@ from streams.topics import Topics
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 STAGE = "recommend"
 
 IN_THREAD = 8
-"""From this many slates on a batch is computed in a thread: below it the way there takes longer than the work."""
+"""From this many events on slates and lessons are made in a thread: below it the way takes longer than the work."""
 
 
 class Arrived(NamedTuple):
@@ -40,6 +43,8 @@ class Outcome:
         self.profiles: dict[str, Profile] = {}
         self.slates: dict[str, bytes] = {}
         self.deltas: dict[int, list[Delta]] = {}
+        self.choices: list[tuple[Profile, list[Delta], int]] = []
+        """The deltas, by list and place, that are to have a lesson, each with the profile before it."""
         self.answered: list[int] = []
         """Kafka's timestamps of the events that got a slate."""
         self.answered_whole: list[int] = []
@@ -86,9 +91,28 @@ class Computation:
                 after.offset = message.offset
             outcome.profiles[user_id] = after
         await self._recommend(wanted, outcome)
+        await self._teach(outcome.choices)
         for partition, deltas in outcome.deltas.items():
             outcome.records += self._model_log_records(partition, deltas)
         return outcome
+
+    async def _teach(self, choices: list[tuple[Profile, list[Delta], int]]) -> None:
+        """Put the lessons of the batch, all from the same state of the model, into its deltas.
+
+        If that raises the deltas go without: what an event teaches the model does not depend on it.
+        """
+        if not choices:
+            return
+        try:
+            async with self._replica.still:
+                taught = await _aside(
+                    len(choices), self._engine.teach, [(before, deltas[at]) for before, deltas, at in choices]
+                )
+        except Exception:
+            log.exception("no lessons from %d events", len(choices))
+            return
+        for (_, deltas, at), delta in zip(choices, taught, strict=True):
+            deltas[at] = delta
 
     def _model_log_records(self, partition: int, deltas: list[Delta]) -> list[Record]:
         """One record, or more if it would be too large: long ids in a long history."""
@@ -100,10 +124,13 @@ class Computation:
 
     def _observe(self, one: Arrived, before: Profile, outcome: Outcome) -> tuple[Profile, bool]:
         message, event, event_id = one
-        observed = self._engine.observe(before, event, event_id, message.offset)
+        observed = self._engine.observe(before, event, event_id, message.offset, teach=False)
         wants_slate = self._engine.wants_slate(observed, event, replayed=message.header(REPLAY) is not None)
         if observed.delta is not None:
-            outcome.deltas.setdefault(message.partition, []).append(observed.delta)
+            deltas = outcome.deltas.setdefault(message.partition, [])
+            if self._engine.teaches(observed.delta):
+                outcome.choices.append((before, deltas, len(deltas)))
+            deltas.append(observed.delta)
             self._turned(before, observed, outcome)
         return observed.profile, wants_slate
 
@@ -157,10 +184,7 @@ class Computation:
         async with self._replica.still:
             version, model = self._replica.version, self._engine.catalog.model
             packed = self._engine.pack(asks)
-            if len(asks) < IN_THREAD:
-                made = self._engine.make(packed)
-            else:  # the event loop goes on with what is to be read and written
-                made = await asyncio.to_thread(self._engine.make, packed)
+            made = await _aside(len(asks), self._engine.make, packed)
             slates, popular = self._engine.explain(asks, made), self._popular()
         return [
             (
@@ -195,6 +219,11 @@ class Computation:
         log.error("event %s: %s (%s): dead letter", one.event_id, reason, type(error).__name__, extra=position)
         detail = str(error) if isinstance(error, EventError) else traceback.format_exc()
         return dead_letter(self._topics.dead_letters, one.message, reason, detail, STAGE, known_id=one.event_id)
+
+
+async def _aside(count: int, call: Callable[[T], R], argument: T) -> R:
+    """``call`` with ``argument``: for ``count`` events in a thread, where the event loop would wait too long for it."""
+    return call(argument) if count < IN_THREAD else await asyncio.to_thread(call, argument)
 
 
 def _never(item_id: str) -> bool:  # noqa: ARG001

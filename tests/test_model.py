@@ -112,7 +112,7 @@ def test_bounds_hold_after_each_record(sizes: list[int], seed: int) -> None:
     for size in sizes:
         model.apply(ModelLogRecord(0, [next(deltas) for _ in range(size)]))
         assert len(model) == len(model.items) <= 16
-        known, table = set(model._order), model.pairs
+        known, table = set(model.order.tolist()), model.pairs
         assert table.ids.shape[1] == 4
         assert set(table.ids[sorted(known)].ravel().tolist()) <= known | {-1}, "no neighbour that was evicted"
         assert (table.weights >= 0).all()

@@ -15,22 +15,21 @@ from divrec.profile import REJECTED, Profile, decode_profile, encode_profile
 @given(st.lists(st.text(max_size=4), max_size=60), st.integers(1, 8))
 def test_recent_event_ids(event_ids: list[str], bound: int) -> None:
     profile = Profile("u", 0)
-    for n, event_id in enumerate(event_ids):
-        profile.remember(event_id, bound)
-        recent = event_ids[max(0, n + 1 - bound) : n + 1]
-        assert all(profile.saw(one) for one in recent)
-        assert not any(profile.saw(one) for one in event_ids if one not in recent)
-        assert len(profile.event_ids) <= 8 * bound
+    remembered: list[str] = []
+    for event_id in event_ids:
+        assert profile.remember(event_id, bound) is (event_id not in remembered)
+        if event_id not in remembered:
+            remembered = [*remembered, event_id][-bound:]
+        assert len(profile.event_ids) == 8 * len(remembered)
 
 
 def test_a_hash_found_across_two_others_was_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = {"a": 0x1111111122222222, "b": 0x3333333344444444, "across": 0x4444444411111111}
     monkeypatch.setattr("divrec.profile.hash64", hashes.__getitem__)
     profile = Profile("u", 0)
-    profile.remember("a", 8)
-    profile.remember("b", 8)
+    assert profile.remember("a", 8) and profile.remember("b", 8)
     assert hashes["across"].to_bytes(8, "little") in profile.event_ids
-    assert not profile.saw("across") and profile.saw("a") and profile.saw("b")
+    assert profile.remember("across", 8) and not profile.remember("a", 8) and not profile.remember("b", 8)
 
 
 def test_history_and_rejections_are_bounded() -> None:
@@ -42,15 +41,6 @@ def test_history_and_rejections_are_bounded() -> None:
     assert len(profile.actions) == len(profile.feedback) == 7
     assert profile.rejected == [f"r{n}" for n in range(50 - REJECTED, 50)]
     assert len(profile.rejected_feedback) == REJECTED
-
-
-@given(st.lists(st.sampled_from("abcdef"), max_size=40), st.integers(1, 8))
-def test_recent_items(items: list[str], count: int) -> None:
-    found = Profile("u", 0, items=items).recent(count)
-    assert len(found) == len(set(found)) <= count
-    newest_first = list(dict.fromkeys(reversed(items)))
-    assert found == newest_first[: len(found)]
-    assert len(found) == count or set(found) == set(items[-2 * count :])
 
 
 def full() -> Profile:

@@ -2,9 +2,9 @@
 
     B = I - P · diag(1 / diag(P)),   P = (G + λ I)⁻¹
 
-where G holds the co-counts c(i, j) of the ``CORE`` items with the most interactions, n(i) in its diagonal. The score
-of j sums B[i, j] · exp(-steps back / 20) over the user's recent items: what a neighbour says counts only as far as no
-other neighbour says it.
+where G holds the co-counts c(i, j) of the ``CORE`` items with the most interactions (at least ``LEAST``), n(i) in its
+diagonal. The score of j sums B[i, j] · exp(-steps back / 20) over the user's recent items: what a neighbour says counts
+only as far as no other neighbour says it.
 
 It is an index of each replica, made from the co-counts anew whenever interactions have grown by a fifth: neither
 learned nor kept in snapshots. With ``CORE`` items a fit takes 50 ms (one thread) and 4 MB.
@@ -21,6 +21,8 @@ from divrec.items import grown
 CORE = 1_024
 RIDGE = 200.0
 """λ."""
+LEAST = 10.0
+"""Interactions that an item of the core has: λ leaves nothing of a rarer one, and early fits are cheap without them."""
 FIRST = 1_000
 """Interactions before the first fit."""
 GROWTH = 0.2
@@ -35,12 +37,12 @@ class Linear:
         self.weights: Weights = np.zeros((0, 0), np.float32)
         self._fit_at = FIRST
 
-    def fit(self, pairs: NeighbourTable, counts: npt.NDArray[np.float64], items: list[int], interactions: int) -> None:
-        """Fit anew if it is time to; ``items`` are those of the model."""
+    def fit(self, pairs: NeighbourTable, counts: npt.NDArray[np.float64], order: Ids, interactions: int) -> None:
+        """Fit anew if it is time to; ``order`` holds the items of the model."""
         if interactions < self._fit_at:
             return
-        order = np.array(items, np.int32)
         self._fit_at = interactions + 1 + int(interactions * GROWTH)
+        order = order[counts[order] >= LEAST]
         most = order[np.argsort(-counts[order], kind="stable")[:CORE]]
         self.core.fill(-1)
         self.core[most] = np.arange(len(most), dtype=np.int32)

@@ -40,15 +40,19 @@ class NeighbourTable:
 @compiled
 def slot_for(ids: Ids, weights: Weights, row: int, neighbour: int, weight: np.float32) -> int:
     """The slot of ``neighbour`` in ``row``, a new one with weights 0 if it gets one, or -1 if it only wore another."""
-    weakest = -1
-    lowest = np.float32(np.inf)
-    for slot in range(ids.shape[1]):
-        other = ids[row, slot]
-        if other == neighbour:
-            return slot
-        if other < 0:
-            ids[row, slot] = neighbour
-            return slot
+    width = ids.shape[1]
+    found = used = np.int32(0)
+    for slot in range(width):  # sums, for it is in one slot at most: many are compared at once
+        found += np.int32(slot + 1 if ids[row, slot] == neighbour else 0)
+        used += np.int32(1 if ids[row, slot] >= 0 else 0)
+    if found > 0:
+        return int(found) - 1
+    if used < width:
+        ids[row, used] = neighbour
+        return int(used)
+    weakest = 0
+    lowest = weights[row, 0, 0]
+    for slot in range(1, width):
         if weights[row, slot, 0] < lowest:
             lowest = weights[row, slot, 0]
             weakest = slot

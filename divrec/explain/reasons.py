@@ -4,6 +4,8 @@ The share of a source is its part of the item's relevance. Content is told apart
 stands in the item's text, the user's own reviews, or the liked item that is nearest.
 """
 
+from collections.abc import Sequence
+
 from divrec.catalog import Catalog
 from divrec.events import Reason
 from divrec.interest.keywords import Keywords
@@ -27,7 +29,7 @@ def reasons(
     return found
 
 
-def strongest_keyword(keywords: Keywords, words: frozenset[str]) -> str | None:
+def strongest_keyword(keywords: Keywords, words: Sequence[str]) -> str | None:
     """The strongest of the user's keywords among ``words`` (ties: the last in alphabetical order)."""
     best, best_weight = None, 0.0
     for word in words:

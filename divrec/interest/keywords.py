@@ -28,11 +28,10 @@ def learn_keywords(keywords: Keywords, terms: Iterable[str], feedback: float, bo
 
 def decay(keywords: Keywords, age_ms: int, half_life_ms: float) -> None:
     """Carry all weights ``age_ms`` forward."""
-    if age_ms <= 0:
-        return
-    factor = 2.0 ** (-age_ms / half_life_ms)
-    for term in keywords:
-        keywords[term] *= factor
+    if age_ms > 0:
+        factor = 2.0 ** (-age_ms / half_life_ms)
+        for term in keywords:
+            keywords[term] *= factor
 
 
 def top_keywords(keywords: Keywords, count: int) -> list[tuple[str, float]]:

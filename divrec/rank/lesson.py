@@ -8,11 +8,11 @@ weights, times p(chosen)^0.4: what nobody could have foreseen teaches less (Zhan
 import numpy as np
 import numpy.typing as npt
 
-from divrec.asks import Asks
+from divrec.asks import Asks, Ids
 from divrec.catalog import CatalogArrays
 from divrec.compiled import compiled
 from divrec.model import ModelArrays
-from divrec.rank.blend import GRAIN, LOGS, normalise, score
+from divrec.rank.blend import GRAIN, LOGS, Weights, normalise, score
 from divrec.rank.weights import FEATURES
 from divrec.retrieve.candidates import EXTRA, Candidates, candidates, describe, release, shown
 from divrec.retrieve.signals import SIGNALS
@@ -27,26 +27,56 @@ _INCREMENT = np.uint64(1_442_695_040_888_963_407)
 
 
 @compiled
-def lesson(
+def lessons(
+    asks: Asks,
+    chosen: Ids,
+    seeds: npt.NDArray[np.uint64],
+    space: Candidates,
+    fresh_ms: float,
+    weights: Weights,
+    model: ModelArrays,
+    catalog: CatalogArrays,
+    fingerprints: npt.NDArray[np.uint32],
+) -> npt.NDArray[np.float64]:
+    """The gradients float64[asks, FEATURES] where the user of each ask then turned to the item in ``chosen``.
+
+    ``weights`` are those of all contexts. A row is zero where the item could not have been shown, or nothing else.
+    """
+    gradients = np.zeros((len(chosen), FEATURES))
+    for n in range(len(chosen)):
+        _add(
+            gradients[n],
+            asks,
+            n,
+            chosen[n],
+            seeds[n],
+            space,
+            fresh_ms,
+            weights[asks.contexts[n]],
+            model,
+            catalog,
+            fingerprints,
+        )
+    return gradients
+
+
+@compiled
+def _add(
+    gradient: npt.NDArray[np.float64],
     asks: Asks,
     n: int,
     chosen: int,
     seed: np.uint64,
     space: Candidates,
     fresh_ms: float,
-    weights: npt.NDArray[np.float32],
+    weights: Weights,
     model: ModelArrays,
     catalog: CatalogArrays,
     fingerprints: npt.NDArray[np.uint32],
-) -> npt.NDArray[np.float64]:
-    """The gradient float64[FEATURES] for ask ``n`` whose user then chose the item ``chosen``; zeros if there is none.
-
-    There is none where the item could not have been shown, or nothing else.
-    """
-    gradient = np.zeros(FEATURES)
+) -> None:
     others = _others(asks, n, chosen, seed, model, catalog, fingerprints)
     if len(others) == 0 or not shown(asks, n, np.array([chosen], np.int32), catalog, fingerprints)[0]:
-        return gradient
+        return
     count, may = candidates(asks, n, space, fresh_ms, model, catalog, fingerprints)
     places = describe(space, np.append(np.int32(chosen), others), model, count)
     held = max(count, places.max() + 1)
@@ -64,7 +94,6 @@ def lesson(
         for s in range(len(SIGNALS)):
             gradient[s] += error * z[i, s]
             gradient[len(SIGNALS) + s] += error * LOGS[int(z[i, s] * GRAIN)]
-    return gradient
 
 
 @compiled

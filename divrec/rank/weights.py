@@ -11,6 +11,7 @@ where it began, or it would grow without end along signals that are always silen
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,12 +47,13 @@ class BlendWeights:
         self.values[COMMON, [FRESH, len(SIGNALS) + FRESH]] = PRIOR_FRESH
         self.spread: Wide = np.tile(SPREAD * np.eye(FEATURES), (CONTEXTS + 1, 1, 1))
 
-    def learn(self, lesson: bytes) -> None:
-        """Take a lesson; one of another version, with other signals, is passed over."""
-        if len(lesson) == 1 + 4 * FEATURES and lesson[0] < CONTEXTS:
-            gradient = np.frombuffer(lesson, "<f4", offset=1).astype(np.float64)
-            step(self.values, self.spread, lesson[0], gradient)
-            step(self.values, self.spread, COMMON, gradient)
+    def learn(self, lessons: Sequence[bytes]) -> None:
+        """Take lessons, one after the other; those of another version, with other signals, are passed over."""
+        taken = [lesson for lesson in lessons if len(lesson) == 1 + 4 * FEATURES and lesson[0] < CONTEXTS]
+        if taken:
+            contexts = np.array([lesson[0] for lesson in taken], np.int32)
+            gradients = np.frombuffer(b"".join(lesson[1:] for lesson in taken), "<f4").reshape(-1, FEATURES)
+            steps(self.values, self.spread, contexts, gradients.astype(np.float64))
 
     def effective(self) -> npt.NDArray[np.float32]:
         """The weights that hold in each context, float32[CONTEXTS, FEATURES]."""
@@ -81,6 +83,13 @@ def context_of(history: int, pause_ms: float) -> int:
     """The context of a user with so many interactions in the history, the last of them so long ago."""
     length = sum(history >= least for least in HISTORIES)
     return 2 * length + (pause_ms > SESSION_MS)
+
+
+@compiled
+def steps(values: Wide, spread: Wide, contexts: npt.NDArray[np.int32], gradients: Wide) -> None:
+    for n in range(len(contexts)):
+        step(values, spread, contexts[n], gradients[n])
+        step(values, spread, COMMON, gradients[n])
 
 
 @compiled

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from divrec.cf.item_item import KINDS
-from divrec.cf.linear import CORE, FIRST, Linear, closed_form, gram
+from divrec.cf.linear import CORE, FIRST, LEAST, Linear, closed_form, gram
 from divrec.cf.neighbours import NeighbourTable
 
 
@@ -36,12 +36,13 @@ def test_it_is_fitted_as_interactions_grow() -> None:
     linear, pairs = Linear(), NeighbourTable(2, KINDS)
     for held in (linear, pairs):
         held.resize(2_000)
-    counts = np.arange(2_000, dtype=np.float64)
-    items = list(range(2_000))
-    linear.fit(pairs, counts, items[:5], FIRST - 1)
+    counts = LEAST + np.arange(2_000, dtype=np.float64)
+    items = np.arange(2_000, dtype=np.int32)
+    counts[4] = LEAST - 1
+    linear.fit(pairs, counts, items[:6], FIRST - 1)
     assert len(linear.weights) == 0 and (linear.core == -1).all()
-    linear.fit(pairs, counts, items[:5], FIRST)
-    assert len(linear.weights) == 5
+    linear.fit(pairs, counts, items[:6], FIRST)
+    assert len(linear.weights) == 5 and linear.core[4] == -1, "one is too rare"
     linear.fit(pairs, counts, items, FIRST + 10)
     assert len(linear.weights) == 5
     linear.fit(pairs, counts, items, 2 * FIRST)

@@ -77,10 +77,10 @@ def _break(faults: Faults) -> None:
 
     observe = Engine.observe
 
-    def poisoned(self: Engine, profile: Any, event: Any, *rest: Any) -> Any:
+    def poisoned(self: Engine, profile: Any, event: Any, *rest: Any, **options: Any) -> Any:
         if getattr(event, "item_id", None) == POISON:
             raise ZeroDivisionError("a bug in observe")
-        return observe(self, profile, event, *rest)
+        return observe(self, profile, event, *rest, **options)
 
     Engine.observe = poisoned  # type: ignore[method-assign]
     worker = recommend.Recommend

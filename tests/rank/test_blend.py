@@ -28,7 +28,7 @@ def test_the_blend_is_the_formula(data: st.DataObject, n: int) -> None:
         return
     mine = signals[allowed].astype(np.float64)
     spread = np.ptp(mine, axis=0)
-    exact = np.divide(mine - mine.min(axis=0), spread, out=np.zeros_like(mine), where=spread > 1e-30)
+    exact = np.divide(mine - mine.min(axis=0), spread, out=np.zeros_like(mine), where=spread > float(np.float32(1e-30)))
     assert z[allowed] == pytest.approx(exact, abs=1e-5)
     scores = exact @ WEIGHTS[: len(SIGNALS)] + np.log1p(exact / 0.05) @ WEIGHTS[len(SIGNALS) :]
     assert relevance[allowed] == pytest.approx(np.exp((scores - scores.max()) / 2), rel=0.02)

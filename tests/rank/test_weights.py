@@ -40,7 +40,7 @@ def test_lessons_teach_their_context_and_all() -> None:
     gradient = np.zeros(FEATURES)
     gradient[3] = 0.5
     for _ in range(20):
-        blend.learn(pack_lesson(2, gradient))
+        blend.learn([pack_lesson(2, gradient)])
     gained = blend.effective() - before
     assert gained[2, 3] > gained[0, 3] > 0
     assert not np.delete(gained, 3, axis=1).any()
@@ -52,7 +52,7 @@ def test_what_never_speaks_never_grows() -> None:
     for n in range(30_000):
         gradient = random.normal(size=FEATURES) * 0.1
         gradient[7] = 0.0
-        blend.learn(pack_lesson(n % CONTEXTS, gradient))
+        blend.learn([pack_lesson(n % CONTEXTS, gradient)])
     assert np.isfinite(blend.spread).all() and np.abs(blend.values).max() < 5.0
     for p in blend.spread:
         assert np.diag(p).max() <= SPREAD * (1 + 1e-9) and np.linalg.eigvalsh(p).min() > 0
@@ -62,7 +62,7 @@ def test_what_never_speaks_never_grows() -> None:
 def test_lessons_of_other_versions_are_passed_over(lesson: bytes) -> None:
     assert is_lesson(lesson)
     blend = BlendWeights()
-    blend.learn(lesson)
+    blend.learn([lesson])
     assert (blend.values == BlendWeights().values).all()
 
 

@@ -133,10 +133,10 @@ def test_an_event_that_raises_is_a_dead_letter_and_counts_as_applied(monkeypatch
     desk = Desk()
     observe = Engine.observe
 
-    def raising(self: Engine, profile: Profile, event: Any, *rest: Any) -> Any:
+    def raising(self: Engine, profile: Profile, event: Any, *rest: Any, **options: Any) -> Any:
         if event.item_id == "i1":
             raise ZeroDivisionError("a bug")
-        return observe(self, profile, event, *rest)
+        return observe(self, profile, event, *rest, **options)
 
     monkeypatch.setattr(Engine, "observe", raising)
     outcome = desk.take(click(item="i0"), click(item="i1", event_id="bad"), click(item="i2"))
@@ -210,3 +210,33 @@ def test_long_ids_do_not_make_a_record_that_no_topic_accepts() -> None:
     assert all(record.size() <= 4_000_000 for record in records)
     offsets = [delta.offset for record in records for delta in decode_record(record.value or b"").deltas]
     assert offsets == list(range(550, 610))
+
+
+def test_lessons_that_raise_leave_the_deltas(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(*_: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Engine, "teach", raising)
+    desk = Desk()
+    outcome = desk.take(click(item="i0"), click(item="i1"))
+    (record,) = desk.sent(outcome, "model_log")
+    assert [delta.item_id for delta in decode_record(record.value or b"").deltas] == ["i0", "i1"]
+    assert len(desk.slates(outcome)) == 2 and not desk.sent(outcome, "dead_letters")
+
+
+def test_lessons_of_a_batch_are_those_of_its_events_one_by_one() -> None:
+    desk = Desk()
+    desk.engine.apply(
+        decode_record((desk.sent(desk.take(*(click(item=f"i{n}") for n in range(5))), "model_log")[0].value) or b""),
+        0,
+    )
+    desk.profiles.clear()
+    before, alone = Profile("u", 0), []
+    clicks = [click(item=f"i{n}", action="like", ts=1_000 + n) for n in (3, 1, 2)]
+    for n, one in enumerate(clicks, 5):
+        observed = desk.engine.observe(before, one, f"e{n}", n)
+        before = observed.profile
+        alone.append(observed.delta)
+    (record,) = desk.sent(desk.take(*clicks), "model_log")
+    deltas = decode_record(record.value or b"").deltas
+    assert deltas == alone and all(delta.lesson for delta in deltas)
