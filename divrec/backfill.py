@@ -16,9 +16,11 @@ the dump ends, so that workers pass over what the dump held.
 
 import logging
 import shutil
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
@@ -55,6 +57,7 @@ LESSON_EVERY = 16
 LESSON_LATER_EVERY = 64
 LATER = 100_000
 """The blend learns from one in ``LESSON_EVERY`` events, of those after so many from one in ``LESSON_LATER_EVERY``."""
+TURN_S = 1e-4
 CHECKPOINT_EVERY = 500_000
 """Events between two checkpoints."""
 _KNOWN_USERS = 200_000
@@ -299,12 +302,13 @@ class Backfill:
             self._state = None
         due = self.place.taken + self._every
         told(self.place.taken)
-        for batch in self._history.batches(self.place.taken):
-            self._take(batch)
-            if self.place.taken >= due:
-                self._checkpoint()
-                due = self.place.taken + self._every
-            told(self.place.taken)
+        with _short_turns():
+            for batch in self._history.batches(self.place.taken):
+                self._take(batch)
+                if self.place.taken >= due:
+                    self._checkpoint()
+                    due = self.place.taken + self._every
+                told(self.place.taken)
         self._finish()
         return self.place
 
@@ -378,6 +382,17 @@ class Backfill:
         (self.directory / "backfill.json").write_bytes(msgspec.json.format(told) + b"\n")
         self.profiles.commit(told)
         shutil.rmtree(self._checkpoints, ignore_errors=True)
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Have threads hand over the interpreter soon: else learning waits 5 ms for it after every array operation."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 async def load(profiles: ProfileFile, place: Place, store: Store, told: Callable[[int], None] = lambda _: None) -> int:

@@ -39,15 +39,15 @@ class Consumed(Struct, array_like=True):
 
     def added(self, item_id: str, bound: int) -> "Consumed":
         """This set and ``item_id``, in 4 · ``bound`` bytes; a filter keeps the size that it was made with."""
-        words = self.words()
         wanted = fingerprint(item_id) >> self.shift
-        if not self.filtered and len(words) < bound:
+        if not self.filtered and len(self.packed) < 4 * bound:
             listed = memoryview(self.packed).cast("I")
             at = bisect_left(listed, wanted)
             if at < len(listed) and listed[at] == wanted:
                 return self
             data = self.packed[: 4 * at] + wanted.to_bytes(4, "little") + self.packed[4 * at :]
             return Consumed(data, self.shift)
+        words = self.words()
         if holds(words, self.filtered, wanted):
             return self
         bits = words.copy() if self.filtered else np.zeros(bound, "<u4")
