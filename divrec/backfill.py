@@ -49,7 +49,7 @@ from divrec.text.segment import terms
 
 log = logging.getLogger(__name__)
 
-BATCH = 1_000
+BATCH = 2_000
 """Events learned from at once."""
 BATCHES_AHEAD = 4
 """Batches observed before the model has learned the one before them."""
@@ -58,7 +58,7 @@ LESSON_LATER_EVERY = 64
 LATER = 100_000
 """The blend learns from one in ``LESSON_EVERY`` events, of those after so many from one in ``LESSON_LATER_EVERY``."""
 TURN_S = 1e-4
-CHECKPOINT_EVERY = 500_000
+CHECKPOINT_EVERY = 1_000_000
 """Events between two checkpoints."""
 _KNOWN_USERS = 200_000
 """Users whose partition is remembered."""
