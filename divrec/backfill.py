@@ -49,7 +49,7 @@ from divrec.text.segment import terms
 
 log = logging.getLogger(__name__)
 
-BATCH = 2_000
+BATCH = 1_000
 """Events learned from at once."""
 BATCHES_AHEAD = 4
 """Batches observed before the model has learned the one before them."""
