@@ -27,6 +27,12 @@ LOGS: Weights = np.log1p(np.arange(GRAIN + 1) / GRAIN / SMALL).astype(np.float32
 @compiled_fast
 def normalise(signals: Weights, allowed: npt.NDArray[np.bool_]) -> None:
     """Write z over ``signals`` float32[n, s]; items beyond ``allowed`` are cut off to its scale."""
+    scale(signals, *scales(signals, allowed))
+
+
+@compiled_fast
+def scales(signals: Weights, allowed: npt.NDArray[np.bool_]) -> tuple[Weights, Weights]:
+    """min x_s and 1 / (max x_s - min x_s) over what is allowed, float32[s]; 0 and 0 where all are equal."""
     low = np.full(len(SIGNALS), np.float32(np.inf))
     high = np.full(len(SIGNALS), np.float32(-np.inf))
     for c in range(len(allowed)):
@@ -34,15 +40,21 @@ def normalise(signals: Weights, allowed: npt.NDArray[np.bool_]) -> None:
             for s in range(len(SIGNALS)):
                 low[s] = min(low[s], signals[c, s])
                 high[s] = max(high[s], signals[c, s])
-    scale = np.zeros(len(SIGNALS), np.float32)
+    factor = np.zeros(len(SIGNALS), np.float32)
     for s in range(len(SIGNALS)):
         if high[s] > low[s] and high[s] - low[s] > np.float32(1e-30):  # a denormal has no reciprocal
-            scale[s] = np.float32(1) / (high[s] - low[s])
+            factor[s] = np.float32(1) / (high[s] - low[s])
         else:
             low[s] = 0.0
+    return low, factor
+
+
+@compiled_fast
+def scale(signals: Weights, low: Weights, factor: Weights) -> None:
+    """Write z over ``signals``."""
     for c in range(len(signals)):
         for s in range(len(SIGNALS)):
-            signals[c, s] = min(np.float32(1), max(np.float32(0), (signals[c, s] - low[s]) * scale[s]))
+            signals[c, s] = min(np.float32(1), max(np.float32(0), (signals[c, s] - low[s]) * factor[s]))
 
 
 @compiled_fast

@@ -12,7 +12,7 @@ from divrec.asks import Asks, Ids
 from divrec.catalog import CatalogArrays
 from divrec.compiled import compiled
 from divrec.model import ModelArrays
-from divrec.rank.blend import GRAIN, LOGS, Weights, normalise, score
+from divrec.rank.blend import GRAIN, LOGS, Weights, scale, scales, score
 from divrec.rank.weights import FEATURES
 from divrec.retrieve.candidates import EXTRA, Candidates, candidates, describe, release, shown
 from divrec.retrieve.signals import SIGNALS
@@ -81,10 +81,11 @@ def _add(
     places = describe(space, np.append(np.int32(chosen), others), model, count)
     held = max(count, places.max() + 1)
     release(space, held)
-    normalise(space.signals[:held], may)
+    low, factor = scales(space.signals, may)
     z = np.empty((len(places), len(SIGNALS)), np.float32)
     for i in range(len(places)):
         z[i] = space.signals[places[i]]
+    scale(z, low, factor)
     odds = score(z, weights)
     odds = np.exp(odds - odds.max())
     odds /= odds.sum()

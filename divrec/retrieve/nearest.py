@@ -56,6 +56,9 @@ def nearest(space: Space, query: Vectors, count: int) -> tuple[Ids, Vectors]:
     most = max(LOOKED_AT, len(space.usable) // SHARE_LOOKED_AT)
     rows = nearest_codes(space, code, OVERSAMPLING * count + min(most, len(space.usable)) // SHARE, most)
     cosine = cosines(space.vectors, rows, query)
+    if len(cosine) > count:
+        kept = cosine >= np.partition(cosine, len(cosine) - count)[len(cosine) - count]
+        rows, cosine = rows[kept], cosine[kept]
     order = np.argsort(-cosine, kind="mergesort")[:count]
     return rows[order], cosine[order]
 
