@@ -95,6 +95,9 @@ class SlateConfig(Section):
     """Recommend consumed items as well."""
     fresh_days: Annotated[float, Field(gt=0)] = 30.0
     """An item counts as fresh for this long after its ``ts``."""
+    explore: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the places of slates, on average, that goes to fresh and to little known items; with what probability
+    each item was shown then stands in the slate (docs/evaluation.md)."""
     publish: Literal["interaction", "actions", "interval", "request"] = "interaction"
     """When a slate is published: on every interaction, on ``publish_actions``, at most once per user and
     ``publish_interval_s``, or on requests only. Requests are always answered."""

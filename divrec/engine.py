@@ -5,7 +5,7 @@ It does no input or output and reads no clock.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,9 @@ from divrec.rules.publish import makes_slate
 from divrec.slate import Slates, empty_slates, make_slates
 from divrec.staging import Markers, Staging
 from divrec.text.encoder import names_model
+
+if TYPE_CHECKING:
+    from divrec.exploring import Exploring
 
 LIKED = 0.5
 """Feedback of a rating from which on the item was liked: 4 of 5, 8 of 10."""
@@ -61,6 +64,8 @@ class Ask(NamedTuple):
     k: int | None = None
     diversity: float | None = None
     exclude: Sequence[str] = ()
+    explore: bool = True
+    """False: the slate does not explore, whatever is configured."""
 
 
 class Engine:
@@ -79,6 +84,7 @@ class Engine:
         self.markers = Markers()
         self._candidates = CandidateSpace(self.items, config.model)
         self._fresh_ms = config.slate.fresh_days * DAY_MS
+        self._exploring = exploring(config.slate.explore) if config.slate.explore else None
         self._unrated = config.feedback.model_dump()
 
     # -- learning ------------------------------------------------------------------------------------------------
@@ -259,7 +265,8 @@ class Engine:
         ``weights`` of the signals, float32[len(SIGNALS)], instead of the blend's are for evaluation: the relevance is
         then the weighted sum of the signals, each scaled to [0, 1].
         """
-        slates = empty_slates(len(asks.k), int(asks.k.max()))
+        explore = self._exploring is not None and weights is None
+        slates = empty_slates(len(asks.k), int(asks.k.max()), explore=explore)
         used = self.model.blend.effective()
         if weights is not None:
             used = np.zeros((CONTEXTS, FEATURES), np.float32)
@@ -274,13 +281,25 @@ class Engine:
             weights is not None,
             self.config.slate.pool,
             self._fresh_ms,
+            explore,
             slates,
         )
         return slates
 
     def explain(self, asks: Sequence[Ask], slates: Slates) -> list[list[SlateItem]]:
-        """The made slates as events, with reasons."""
-        sizes, *columns = (column.tolist() for column in slates)
+        """The made slates as events, with reasons; those that explore are drawn here."""
+        if self._exploring is None:
+            return self._events(asks, slates)
+        k = self.config.slate.k
+        profiles = [ask.profile if ask.explore else None for ask in asks]
+        sizes = [k if ask.k is None else ask.k for ask in asks]
+        drawn = self._exploring.draw(profiles, slates, sizes, self.catalog.vectors)
+        found = self._events(asks, drawn.slates)
+        drawn.mark(found)
+        return found
+
+    def _events(self, asks: Sequence[Ask], slates: Slates) -> list[list[SlateItem]]:
+        sizes, _, *columns = (column.tolist() for column in slates)
         return [
             self._explained(ask.profile, size, *made) for ask, size, *made in zip(asks, sizes, *columns, strict=True)
         ]
@@ -363,6 +382,12 @@ class Engine:
             "vectors_of_other_models": self.staging.ignored,
         }
         return self.model.sizes() | self.catalog.sizes() | staged
+
+
+def exploring(share: float) -> "Exploring":
+    from divrec.exploring import Exploring  # River's bandits take seconds to load
+
+    return Exploring(share)
 
 
 class Ragged:

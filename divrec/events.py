@@ -107,6 +107,7 @@ ReasonCode = Literal[
     "popular",
     "repeat",
     "fresh",
+    "explored",
 ]
 
 
@@ -114,7 +115,8 @@ class Reason(Struct, kw_only=True, omit_defaults=True, gc=False):
     """Why an item is in the slate.
 
     ``share`` in [0, 1] is the part of the item's relevance that this source gave. The referents: ``item_id`` is the
-    user's past item, ``keyword`` a word of the user's interests.
+    user's past item, ``keyword`` a word of the user's interests. ``explored`` stands first and has no share: the item
+    is there so that something is learned about it, in the place of what relevance would have shown.
     """
 
     code: ReasonCode
@@ -134,6 +136,8 @@ class SlateItem(Struct, kw_only=True, omit_defaults=True, gc=False):
     similarity: float = 0.0
     """Largest cosine similarity to the items above it, in [-1, 1]."""
     reasons: list[Reason] = msgspec.field(default_factory=list)
+    propensity: float = 1.0
+    """Probability, in (0, 1], that this item was shown at this position, given those above it."""
 
 
 class Trigger(Struct, kw_only=True, omit_defaults=True, gc=False):

@@ -55,10 +55,19 @@ REVIEW = -2
 """In place of a past item: the user's own reviews are nearer than any of them."""
 
 
+POOLS = ("fresh", "little_known")
+"""What slates may explore, each a pool of candidates."""
+LITTLE_KNOWN = 10.0
+"""Items with less interaction are little known: the share of them that liked it has a standard error above 0.15."""
+
+
 class Slates(NamedTuple):
-    """Made slates, one row an ask, ``sizes[ask]`` items each, best first."""
+    """Made slates, one row an ask, ``sizes[ask]`` items each, best first; after them come the pools, best first."""
 
     sizes: Ids
+    pooled: Ids
+    """Items in each of ``POOLS``, int32[asks, len(POOLS)], 0 where slates do not explore; one may be in several, and in
+    the slate."""
     rows: Ids
     ranks: Ids
     """Position by relevance alone, from 0."""
@@ -73,16 +82,19 @@ class Slates(NamedTuple):
     """The past item behind each of them, -1 for none; for content the liked item that is nearest, or ``REVIEW``."""
 
 
-def empty_slates(asks: int, k: int) -> Slates:
+def empty_slates(asks: int, k: int, *, explore: bool) -> Slates:
+    """Room for slates of ``k`` items and, to ``explore``, for pools of as many."""
+    room = k * (1 + len(POOLS)) if explore else k
     return Slates(
         np.zeros(asks, np.int32),
-        np.empty((asks, k), np.int32),
-        np.empty((asks, k), np.int32),
-        np.empty((asks, k), np.float64),
-        np.empty((asks, k), np.float64),
-        np.full((asks, k, REASONS), -1, np.int32),
-        np.empty((asks, k, REASONS), np.float64),
-        np.empty((asks, k, REASONS), np.int32),
+        np.zeros((asks, len(POOLS)), np.int32),
+        np.empty((asks, room), np.int32),
+        np.empty((asks, room), np.int32),
+        np.empty((asks, room), np.float64),
+        np.zeros((asks, room), np.float64),
+        np.full((asks, room, REASONS), -1, np.int32),
+        np.empty((asks, room, REASONS), np.float64),
+        np.empty((asks, room, REASONS), np.int32),
     )
 
 
@@ -97,9 +109,11 @@ def make_slates(
     plain: bool,
     pool_size: int,
     fresh_ms: float,
+    explore: bool,
     slates: Slates,
 ) -> None:
-    """Fill ``slates``. The rules have the last word: an item that they forbid is in none, whatever came before.
+    """Fill ``slates``, and their pools to ``explore``. The rules have the last word: an item that they forbid is in
+    none, whatever came before.
 
     ``weights`` of each context of the blend, float32[contexts, features]; with ``plain`` the relevance is the score.
     """
@@ -118,12 +132,48 @@ def make_slates(
 
         slates.sizes[n] = len(chosen)
         similarity_above(vectors, chosen, slates.similarity[n])
-        for at in range(len(chosen)):
-            candidate = pool[chosen[at]]
+        found = pool[chosen]
+        if explore:
+            for which in range(len(POOLS)):
+                kind = fresh(rows, asks.now[n], fresh_ms, catalog) if which == 0 else little_known(rows, model)
+                best = top(np.where(kind, relevance, np.float32(-1)), asks.k[n])
+                best = best[shown(asks, n, rows[best], catalog, fingerprints)]
+                slates.pooled[n, which] = len(best)
+                found = np.append(found, best)
+        for at in range(len(found)):
+            candidate = found[at]
             slates.rows[n, at] = rows[candidate]
-            slates.ranks[n, at] = chosen[at]
+            slates.ranks[n, at] = chosen[at] if at < len(chosen) else better(relevance, candidate)
             slates.relevance[n, at] = rounded(relevance[candidate])
-        _explain(asks, n, signals[pool[chosen]], weights[asks.contexts[n]], model, catalog, slates)
+        _explain(asks, n, signals[found], weights[asks.contexts[n]], model, catalog, slates)
+
+
+@compiled
+def fresh(rows: Ids, now: int, fresh_ms: float, catalog: CatalogArrays) -> npt.NDArray[np.bool_]:
+    """Which of ``rows`` appeared within ``fresh_ms``."""
+    found = np.empty(len(rows), np.bool_)
+    for at in range(len(rows)):
+        ts = catalog.ts[rows[at]]
+        found[at] = ts > 0 and 0 <= now - ts <= fresh_ms
+    return found
+
+
+@compiled
+def little_known(rows: Ids, model: ModelArrays) -> npt.NDArray[np.bool_]:
+    """Which of ``rows`` have little interaction."""
+    found = np.empty(len(rows), np.bool_)
+    for at in range(len(rows)):
+        found[at] = model.counts[rows[at]] < LITTLE_KNOWN
+    return found
+
+
+@compiled
+def better(relevance: Floats, candidate: int) -> int:
+    """How many candidates stand before ``candidate`` by relevance, ties in their order, as in ``top``."""
+    count = 0
+    for at in range(len(relevance)):
+        count += relevance[at] > relevance[candidate] or (relevance[at] == relevance[candidate] and at < candidate)
+    return count
 
 
 @compiled

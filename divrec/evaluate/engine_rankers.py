@@ -62,7 +62,7 @@ class EngineLearner:
 
 
 class EngineRanker:
-    """The engine's slates with ``diversity`` (None: as configured)."""
+    """The engine's slates with ``diversity``; None: as they are published, with what is configured."""
 
     def __init__(self, learner: EngineLearner, diversity: float | None) -> None:
         self._learner, self._diversity = learner, diversity
@@ -73,7 +73,8 @@ class EngineRanker:
 
     def rank(self, user: int, now: int, k: int) -> list[int]:
         learner = self._learner
-        slate = learner.engine.recommend(learner.profile(user), now, k=k, diversity=self._diversity)
+        ask = Ask(learner.profile(user), now, k, self._diversity, explore=self._diversity is None)
+        (slate,) = learner.engine.recommend_all([ask])
         numbers = learner.numbers
         return [numbers[item.item_id] for item in slate]
 

@@ -29,7 +29,7 @@ BASELINES: dict[str, Callable[[Past], Ranker]] = {
 }
 MODELS = {
     "divrec": "the engine's blend, before diversification",
-    "divrec-slate": "the slate that the engine publishes, after diversification",
+    "divrec-slate": "the slate that the engine publishes, after diversification and exploration",
     **dict.fromkeys(SIGNAL_MODELS, "this signal of the engine alone"),
     "popularity": "most interactions so far",
     "decayed-popularity": f"the same, decayed with a half-life of {HALF_LIFE_DAYS:g} days",

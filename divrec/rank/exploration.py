@@ -26,7 +26,10 @@ TINY = 1e-12
 
 
 class Explored(NamedTuple):
-    """A slate, one entry for each position; propensities are in (0, 1]; an arm is None for what relevance put there."""
+    """A slate, one entry for each position; propensities are in (0, 1]; an arm is None for what relevance put there.
+
+    Also where an arm drew just that: only what has an arm stands in the place of something else.
+    """
 
     items: list[int]
     propensities: list[float]
@@ -92,9 +95,10 @@ class Exploration:
                 item = following
             propensity = sum(share * wants[name] / len(pool) for name, pool in left.items() if item in pool)
             if item == following:
+                arm = None
                 propensity += 1.0 - share
             shown[item] = None
-            propensities.append(propensity)
+            propensities.append(min(1.0, propensity))
             arms.append(arm)
             for pool in left.values():
                 pool.pop(item, None)

@@ -65,6 +65,13 @@ def in_words(reason: Reason, titles: Titles) -> str:
             return "you turned to it before"
         case "fresh":
             return "new"
+        case "explored":
+            return "shown to learn about it"
+
+
+def _with_share(reason: Reason, titles: Titles) -> str:
+    words = in_words(reason, titles)
+    return words if reason.code == "explored" else f"{words} ({reason.share:.0%})"
 
 
 def slate_table(
@@ -85,7 +92,7 @@ def slate_table(
         table.add_column(name, justify=justify, no_wrap=name != "title")  # type: ignore[arg-type]
     table.add_column("because", ratio=1)
     for item in slate.items:
-        why = "; ".join(f"{in_words(reason, titles)} ({reason.share:.0%})" for reason in item.reasons[:reasons])
+        why = "; ".join(_with_share(reason, titles) for reason in item.reasons[:reasons])
         style = "green" if new is not None and item.item_id in new else None
         table.add_row(
             str(item.position),
