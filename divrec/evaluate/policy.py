@@ -9,7 +9,7 @@ stood before it, and the probability q_n with which the policy in question would
 Both are the mean reward of a shown item, the higher the better. Positions count on their own (Li et al., 2018): what a
 policy earns at a position is asked for given the items that were in fact above it. The estimates hold only where the
 logging policy could have shown whatever the other one shows: ``effective`` and ``weight`` tell how well it did.
-Intervals are bootstraps over slates.
+Intervals are bootstraps over groups of shown items that hang together: of one slate, or of one user.
 """
 
 from collections import defaultdict
@@ -43,8 +43,13 @@ class Outcome:
     snips: Estimate
     effective: float
     """Effective number of shown items, (Σ w)² / Σ w² with w = q / p: far below N the estimates rest on few of them."""
-    weight: float
-    """Mean w: near 1 if the logging policy could show all that the other one would."""
+    weight: Estimate
+    """Mean w: near 1 if the logging policy could show all that the other one would; below, it could show that part."""
+
+    @property
+    def supported(self) -> bool:
+        """Nothing speaks against it that the logging policy could show all that the other one would."""
+        return self.weight.low <= 1.0 <= self.weight.high
 
 
 class ShownSlate(NamedTuple):
@@ -67,7 +72,8 @@ class Turn(NamedTuple):
 def rewards(slates: Sequence[ShownSlate], turns: Iterable[Turn], within_ms: int) -> list[list[float]]:
     """1 for each shown item that its user turned to within ``within_ms`` of the slate, else 0.
 
-    A turn counts for the latest slate before it (or at the same time) that showed the item.
+    A turn counts for the latest slate before it that showed the item; one at the same time may be what the slate was
+    made for.
     """
     shown: dict[tuple[str, str], list[tuple[int, int, int]]] = defaultdict(list)
     for n, slate in enumerate(slates):
@@ -75,7 +81,7 @@ def rewards(slates: Sequence[ShownSlate], turns: Iterable[Turn], within_ms: int)
             shown[slate.user_id, item_id].append((slate.ts, n, position))
     found = [[0.0] * len(slate.items) for slate in slates]
     for turn in turns:
-        places = [place for place in shown.get((turn.user_id, turn.item_id), ()) if place[0] <= turn.ts]
+        places = [place for place in shown.get((turn.user_id, turn.item_id), ()) if place[0] < turn.ts]
         if places and turn.ts - (latest := max(places))[0] <= within_ms:
             found[latest[1]][latest[2]] = 1.0
     return found
@@ -91,14 +97,14 @@ def targets(shown: Sequence[str], ranked: Sequence[str]) -> list[float]:
 
 
 def estimate(
-    slate: npt.NDArray[np.int64], reward: Floats, propensity: Floats, target: Floats, *, seed: int = 0
+    group: npt.NDArray[np.int64], reward: Floats, propensity: Floats, target: Floats, *, seed: int = 0
 ) -> Outcome:
     """IPS and SNIPS of a policy that shows each item with probability ``target``.
 
-    All arrays have one entry for each shown item, [n]; ``slate`` tells which slate it was in. Raises ValueError unless
+    All arrays have one entry for each shown item, [n]; ``group`` tells which group it was in. Raises ValueError unless
     propensities are in (0, 1], targets in [0, 1] and rewards finite.
     """
-    lengths = {len(column) for column in (slate, reward, propensity, target)}
+    lengths = {len(column) for column in (group, reward, propensity, target)}
     if lengths == {0} or len(lengths) != 1:
         raise ValueError(f"shown items: expected columns of one length above 0, got lengths {sorted(lengths)}")
     if not (np.isfinite(propensity).all() and (propensity > 0).all() and (propensity <= 1 + 1e-9).all()):
@@ -107,7 +113,7 @@ def estimate(
         raise ValueError("target probabilities must be in [0, 1]")
     if not np.isfinite(reward).all():
         raise ValueError("rewards must be finite")
-    _, cluster = np.unique(slate, return_inverse=True)
+    _, cluster = np.unique(group, return_inverse=True)
     weight = target / propensity
     columns = (np.ones(len(reward)), reward, weight, weight * reward)
     size, earned, weights, weighted = (np.bincount(cluster, column) for column in columns)
@@ -123,7 +129,7 @@ def estimate(
         _interval(total[3] / total[0], sums[:, 3] / sums[:, 0]),
         _interval(_ratio(total[3], total[2]), _ratio(sums[:, 3], sums[:, 2])),
         float(weight.sum()) ** 2 / squares if squares else 0.0,
-        float(weight.mean()),
+        _interval(total[2] / total[0], sums[:, 2] / sums[:, 0]),
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streams.commands.evaluate_policy import evaluate_policy
 from streams.commands.logs import Columns, ItemsMap, Logs, Preset, tell_rejected
 from streams.commands.options import ConfigFile, configured
 
@@ -47,11 +48,22 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(metavar="OUT", help="Write an HTML page with curves over the stream.")
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SLATES",
+            help="Instead: what other policies would have earned, from a dump of recommendations and what users did "
+            "then, in LOG.",
+        ),
+    ] = None,
+    within: Annotated[
+        str, typer.Option(metavar="TIME", help="With --policy: how long after a slate a turn to its items counts.")
+    ] = "24h",
     config: ConfigFile = None,
 ) -> None:
     """Measure how well models rank on a log: each positive event first tests all of them, then they learn from it.
 
-    Without --map and --preset a log holds our own events, one JSON object a line.
+    Without --map and --preset a log holds our own events, one JSON object a line; with --policy also a dump of events.
     """
     import msgspec
     from rich.console import Console
@@ -62,6 +74,14 @@ def evaluate(
     from divrec.evaluate.report import as_json as figures
     from streams.collector import quiet_collector
 
+    if policy is not None:
+        _with_policy_alone(
+            items=items, items_map=items_map, encode=encode, models=models, limit=limit, repeats=repeats, report=report
+        )
+        _check_place(as_json)
+        told = _positive(positive)
+        evaluate_policy(configured(ctx, config), policy, logs, columns, preset, told, within, as_json)
+        return
     if models == "?":
         for name, meaning in MODELS.items():
             typer.echo(f"{name:20} {meaning}")
@@ -92,6 +112,15 @@ def evaluate(
         from divrec.evaluate.page import page
 
         report.write_text(page(evaluation, stream), "utf-8")
+
+
+def _with_policy_alone(**others: object) -> None:
+    """Raises ConfigError for an option that --policy would not heed."""
+    from divrec.errors import ConfigError
+
+    for name, value in others.items():
+        if value:
+            raise ConfigError(f"--policy: expected none of the options of models, got --{name.replace('_', '-')}")
 
 
 def _check_place(out: Path | None) -> None:

@@ -40,7 +40,7 @@ def test_a_known_truth_is_recovered() -> None:
         held = sum(getattr(o, name).low <= truth <= getattr(o, name).high for o, truth in outcomes)
         assert held >= 11, (name, held)
     for outcome, truth in outcomes:
-        assert outcome.weight == pytest.approx(1.0, abs=0.1)
+        assert outcome.weight.value == pytest.approx(1.0, abs=0.1)
         assert outcome.snips.value == pytest.approx(truth, abs=0.05)
         assert 0 < outcome.effective < 1_800
 
@@ -51,14 +51,14 @@ def test_the_logging_policy_itself_is_its_mean() -> None:
     outcome = estimate(np.arange(100) // 5, reward, propensity, propensity)
     assert outcome.ips == outcome.snips == outcome.logged
     assert outcome.effective == pytest.approx(100)
-    assert outcome.weight == 1
+    assert outcome.weight == (1, 1, 1) and outcome.supported
 
 
 def test_what_is_never_shown_has_no_estimate() -> None:
     outcome = estimate(np.arange(4), np.ones(4), np.full(4, 0.5), np.zeros(4))
     assert outcome.ips.value == 0
     assert np.isnan(outcome.snips.value)
-    assert outcome.effective == 0
+    assert outcome.effective == 0 and outcome.weight.value == 0 and not outcome.supported
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,8 @@ def test_rewards_go_to_the_latest_slate_that_showed_the_item() -> None:
     ]
     turns = [
         Turn("u", "a", 250),
-        Turn("u", "b", 100),
+        Turn("u", "b", 101),
+        Turn("v", "a", 200),  # what the slate was made for
         Turn("u", "c", 199),  # before it was shown
         Turn("v", "a", 1_201),  # too late
         Turn("w", "a", 300),
