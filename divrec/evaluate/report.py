@@ -87,11 +87,15 @@ def _optional(title: str, columns: dict[str, str], evaluation: Evaluation) -> Ce
     models = {name: result.figures for name, result in evaluation.models.items()}
     held = [key for key in columns if any(key in figures for figures in models.values())]
     rows = [
-        [name, *(f"{figures[key]:.3f}" if key in figures else "" for key in held)]
+        [name, *(_figure(key, figures[key]) if key in figures else "" for key in held)]
         for name, figures in models.items()
         if any(key in figures for key in held)
     ]
     return [title, *(columns[key] for key in held)], rows
+
+
+def _figure(key: str, value: float) -> str:
+    return f"{value:.0f}" if key.startswith("cpu_us") else f"{value:.3f}"
 
 
 def _against(result: Result) -> str:
