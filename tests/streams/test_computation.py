@@ -240,3 +240,14 @@ def test_lessons_of_a_batch_are_those_of_its_events_one_by_one() -> None:
     (record,) = desk.sent(desk.take(*clicks), "model_log")
     deltas = decode_record(record.value or b"").deltas
     assert deltas == alone and all(delta.lesson for delta in deltas)
+
+
+def test_what_is_explored_depends_on_the_event_and_not_on_its_batch() -> None:
+    """A batch that is cut differently after a crash publishes the same slates."""
+    events = [click("view", f"i{n % 5}") for n in range(12)]
+    together, alone = Desk(slate={"explore": 0.6, "k": 3}), Desk(slate={"explore": 0.6, "k": 3})
+    slates = [slate["items"] for slate in together.slates(together.take(*events))]
+    assert slates == [slate["items"] for event in events for slate in alone.slates(alone.take(event))]
+    assert any("propensity" in item for slate in slates for item in slate)
+    first = [item["reasons"][0] for slate in slates for item in slate if "reasons" in item]
+    assert {"code": "explored", "share": 0.0} in first
