@@ -14,36 +14,52 @@ import numpy as np
 import numpy.typing as npt
 
 from divrec.compiled import compiled, compiled_fast
-from divrec.retrieve.signals import SIGNALS
+from divrec.retrieve.signals import WIDTH
 
 Weights = npt.NDArray[np.float32]
 
+LOG_1 = tuple(map(np.float32, (0.99989593, -0.49778002, 0.31714743, -0.1926264, 0.084421316, -0.017911086)))
+"""log(1 + t) = t · (LOG_1[0] + LOG_1[1] t + …) for t in [0, 1], by least squares, to 2e-6."""
+LOG_2 = np.float32(np.log(2))
 SMALL = 0.05
-GRAIN = 4_096
-LOGS: Weights = np.log1p(np.arange(GRAIN + 1) / GRAIN / SMALL).astype(np.float32)
-"""log(1 + z / 0.05) at z · GRAIN: a logarithm for each signal of each candidate would cost more than all else."""
+ROWS = 8
+LANES = ROWS * WIDTH
+"""Signals that are worked on together: loops of this length become vector instructions, those over a row do not."""
 
 
 @compiled_fast
 def normalise(signals: Weights, allowed: npt.NDArray[np.bool_]) -> None:
-    """Write z over ``signals`` float32[n, s]; items beyond ``allowed`` are cut off to its scale."""
+    """Write z over ``signals`` float32[n, WIDTH]; items beyond ``allowed`` are cut off to its scale."""
     scale(signals, *scales(signals, allowed))
 
 
 @compiled_fast
 def scales(signals: Weights, allowed: npt.NDArray[np.bool_]) -> tuple[Weights, Weights]:
-    """min x_s and 1 / (max x_s - min x_s) over what is allowed, float32[s]; 0 and 0 where all are equal."""
-    low = np.full(len(SIGNALS), np.float32(np.inf))
-    high = np.full(len(SIGNALS), np.float32(-np.inf))
-    for c in range(len(allowed)):
-        if allowed[c]:
-            for s in range(len(SIGNALS)):
-                low[s] = min(low[s], signals[c, s])
-                high[s] = max(high[s], signals[c, s])
-    factor = np.zeros(len(SIGNALS), np.float32)
-    for s in range(len(SIGNALS)):
-        if high[s] > low[s] and high[s] - low[s] > np.float32(1e-30):  # a denormal has no reciprocal
-            factor[s] = np.float32(1) / (high[s] - low[s])
+    """min x_s and 1 / (max x_s - min x_s) over what is allowed, float32[WIDTH]; 0 and 0 where all are equal."""
+    low, factor = np.zeros(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
+    first = 0
+    while first < len(allowed) and not allowed[first]:
+        first += 1
+    if first == len(allowed):
+        return low, factor
+    flat = signals.reshape(signals.size)
+    least, most, tile = tiled(signals[first]), tiled(signals[first]), np.empty(LANES, np.float32)
+    for begin in range(0, len(allowed), ROWS):
+        for row in range(ROWS):
+            c = begin + row if begin + row < len(allowed) and allowed[begin + row] else first
+            tile[row * WIDTH : (row + 1) * WIDTH] = flat[c * WIDTH : (c + 1) * WIDTH]
+        for lane in range(LANES):
+            x = tile[lane]
+            least[lane] = x if x < least[lane] else least[lane]
+            most[lane] = x if x > most[lane] else most[lane]
+    for s in range(WIDTH):
+        high = np.float32(0)
+        low[s] = least[s]
+        for lane in range(s, LANES, WIDTH):
+            low[s] = min(low[s], least[lane])
+            high = max(high, most[lane])
+        if high - low[s] > np.float32(1e-30):  # a denormal has no reciprocal
+            factor[s] = np.float32(1) / (high - low[s])
         else:
             low[s] = 0.0
     return low, factor
@@ -51,22 +67,70 @@ def scales(signals: Weights, allowed: npt.NDArray[np.bool_]) -> tuple[Weights, W
 
 @compiled_fast
 def scale(signals: Weights, low: Weights, factor: Weights) -> None:
-    """Write z over ``signals``."""
-    for c in range(len(signals)):
-        for s in range(len(SIGNALS)):
-            signals[c, s] = min(np.float32(1), max(np.float32(0), (signals[c, s] - low[s]) * factor[s]))
+    """Write z over ``signals`` float32[n, WIDTH]."""
+    flat = signals.reshape(signals.size)
+    lows, factors = tiled(low), tiled(factor)
+    for begin in range(0, len(flat), LANES):
+        tile = flat[begin : begin + LANES]
+        for lane in range(len(tile)):
+            z = (tile[lane] - lows[lane]) * factors[lane]
+            z = z if z > np.float32(0) else np.float32(0)
+            tile[lane] = z if z < np.float32(1) else np.float32(1)
 
 
 @compiled_fast
 def score(z: Weights, weights: Weights) -> Weights:
-    """Scores float32[n] of z float32[n, s], by ``weights`` float32[2 s]: first those of z, then those of logarithms."""
+    """Scores float32[n] of z float32[n, WIDTH], by ``weights``: first those of z, then those of logarithms."""
+    signals = len(weights) // 2
+    plain, logarithmic = np.zeros(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
+    plain[:signals], logarithmic[:signals] = weights[:signals], weights[signals:]
+    plain, logarithmic = tiled(plain), tiled(logarithmic)
+    flat = z.reshape(z.size)
     out = np.empty(len(z), np.float32)
-    for c in range(len(z)):
-        total = np.float32(0)
-        for s in range(len(SIGNALS)):
-            total += weights[s] * z[c, s] + weights[len(SIGNALS) + s] * LOGS[int(z[c, s] * GRAIN)]
-        out[c] = total
+    parts = np.empty(LANES, np.float32)
+    for begin in range(0, len(z), ROWS):
+        tile = flat[begin * WIDTH : (begin + ROWS) * WIDTH]
+        logs(tile, parts)
+        for lane in range(len(tile)):
+            parts[lane] = plain[lane] * tile[lane] + logarithmic[lane] * parts[lane]
+        for row in range(len(tile) // WIDTH):
+            total = np.float32(0)
+            for s in range(WIDTH):
+                total += parts[row * WIDTH + s]
+            out[begin + row] = total
     return out
+
+
+@compiled_fast
+def tiled(row: Weights) -> Weights:
+    """A row of signals, ``ROWS`` times."""
+    out = np.empty(LANES, np.float32)
+    for lane in range(LANES):
+        out[lane] = row[lane % WIDTH]
+    return out
+
+
+@compiled_fast
+def logs(z: Weights, out: Weights) -> None:
+    """Write log(1 + z / 0.05) of z float32[n] into ``out``, to 2e-6.
+
+    x = 2^e (1 + t) has the logarithm e log 2 + log(1 + t); the last by a polynomial, exact at 0 and 1. A call of the
+    library for each signal of each candidate would cost more than all else.
+    """
+    bits = out.view(np.int32)
+    for n in range(len(z)):
+        out[n] = np.float32(1) + z[n] * np.float32(1 / SMALL)
+    for n in range(len(z)):
+        exponent = np.float32((bits[n] >> 23) - 127)
+        bits[n] = (bits[n] & 0x7FFFFF) | 0x3F800000
+        t = out[n] - np.float32(1)
+        p = LOG_1[5]
+        p = p * t + LOG_1[4]
+        p = p * t + LOG_1[3]
+        p = p * t + LOG_1[2]
+        p = p * t + LOG_1[1]
+        p = p * t + LOG_1[0]
+        out[n] = exponent * LOG_2 + p * t
 
 
 @compiled
@@ -84,11 +148,13 @@ def relevance_of(scores: Weights, allowed: npt.NDArray[np.bool_]) -> Weights:
 
 @compiled
 def parts(z: Weights, weights: Weights) -> Weights:
-    """What each signal adds to the score of one item, float32[s]; 0 where it takes away."""
-    out = np.zeros(len(SIGNALS), np.float32)
-    for s in range(len(SIGNALS)):
-        out[s] = max(np.float32(0), weights[s] * z[s] + weights[len(SIGNALS) + s] * LOGS[int(z[s] * GRAIN)])
-    return out
+    """What each signal adds to the score of one item z float32[WIDTH], float32[signals]; 0 where it takes away."""
+    signals = len(weights) // 2
+    out = np.empty(WIDTH, np.float32)
+    logs(z, out)
+    for s in range(signals):
+        out[s] = max(np.float32(0), weights[s] * z[s] + weights[signals + s] * out[s])
+    return out[:signals]
 
 
 @compiled

@@ -12,10 +12,10 @@ from divrec.asks import Asks, Ids
 from divrec.catalog import CatalogArrays
 from divrec.compiled import compiled
 from divrec.model import ModelArrays
-from divrec.rank.blend import GRAIN, LOGS, Weights, scale, scales, score
+from divrec.rank.blend import Weights, logs, scale, scales, score
 from divrec.rank.weights import FEATURES
 from divrec.retrieve.candidates import EXTRA, Candidates, candidates, describe, release, shown
-from divrec.retrieve.signals import SIGNALS
+from divrec.retrieve.signals import SIGNALS, WIDTH
 
 OTHERS = 100
 assert OTHERS < EXTRA
@@ -82,7 +82,7 @@ def _add(
     held = max(count, places.max() + 1)
     release(space, held)
     low, factor = scales(space.signals, may)
-    z = np.empty((len(places), len(SIGNALS)), np.float32)
+    z = np.empty((len(places), WIDTH), np.float32)
     for i in range(len(places)):
         z[i] = space.signals[places[i]]
     scale(z, low, factor)
@@ -90,11 +90,13 @@ def _add(
     odds = np.exp(odds - odds.max())
     odds /= odds.sum()
     strength = odds[0] ** np.float32(LIKELY)
+    logarithms = np.empty(z.size, np.float32)
+    logs(z.reshape(z.size), logarithms)
     for i in range(len(places)):
         error = strength * ((np.float32(1) if i == 0 else np.float32(0)) - odds[i])
         for s in range(len(SIGNALS)):
             gradient[s] += error * z[i, s]
-            gradient[len(SIGNALS) + s] += error * LOGS[int(z[i, s] * GRAIN)]
+            gradient[len(SIGNALS) + s] += error * logarithms[i * WIDTH + s]
 
 
 @compiled

@@ -32,11 +32,11 @@ from divrec.retrieve.signals import (
     POPULAR_EVER,
     POPULAR_NOW,
     REPEAT,
-    SIGNALS,
     SIMILAR_USER,
     TRANSITION,
     TRENDING,
     WELL_RATED,
+    WIDTH,
 )
 from divrec.rules.filter import allowed
 
@@ -63,7 +63,7 @@ class Candidates(NamedTuple):
     rows: Ids
     """Item indices, int32[n]."""
     signals: Weights
-    """Score of each source, float32[n, len(SIGNALS)], 0 where it has nothing to say."""
+    """Score of each source, float32[n, WIDTH], 0 where it has nothing to say."""
     linear: Weights
     """Scores of the linear model by place in its core."""
     likeness: Weights
@@ -81,7 +81,7 @@ class CandidateSpace:
         self.space = Candidates(
             np.zeros(0, np.int32),
             np.empty(bound, np.int32),
-            np.empty((bound, len(SIGNALS)), np.float32),
+            np.empty((bound, WIDTH), np.float32),
             np.zeros(CORE, np.float32),
             np.zeros(config.users, np.float32),
             np.zeros(USER_HISTORY * VISITORS, np.int32),
@@ -193,7 +193,7 @@ def _slot(space: Candidates, item: int, count: int) -> int:
     if space.slots[item] == 0:
         space.rows[count] = item
         space.slots[item] = count + 1
-        for source in range(len(SIGNALS)):
+        for source in range(WIDTH):
             space.signals[count, source] = 0.0
         return count
     return int(space.slots[item]) - 1

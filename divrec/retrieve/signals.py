@@ -32,3 +32,6 @@ SIGNALS = (
     HABIT,
     FRESH,
 ) = range(len(SIGNALS))
+WIDTH = 16
+"""Columns of a row of signals: it fills a cache line, and those after the signals are 0."""
+assert len(SIGNALS) <= WIDTH

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from divrec.rank.blend import normalise, parts, relevance_of, score, top
+from divrec.rank.blend import logs, normalise, parts, relevance_of, score, top
 from divrec.rank.weights import FEATURES
-from divrec.retrieve.signals import SIGNALS
+from divrec.retrieve.signals import SIGNALS, WIDTH
 
 FLOATS = st.floats(0, 1e6, width=32, allow_subnormal=False)
 WEIGHTS = np.random.default_rng(0).normal(0.2, 0.3, FEATURES).astype(np.float32)
@@ -17,7 +17,8 @@ WEIGHTS = np.random.default_rng(0).normal(0.2, 0.3, FEATURES).astype(np.float32)
 @settings(deadline=None)
 @given(st.data(), st.integers(0, 30))
 def test_the_blend_is_the_formula(data: st.DataObject, n: int) -> None:
-    signals = data.draw(arrays(np.float32, (n, len(SIGNALS)), elements=FLOATS))
+    signals = np.zeros((n, WIDTH), np.float32)
+    signals[:, : len(SIGNALS)] = data.draw(arrays(np.float32, (n, len(SIGNALS)), elements=FLOATS))
     allowed = data.draw(arrays(np.bool_, n))
     z = signals.copy()
     normalise(z, allowed)
@@ -26,7 +27,8 @@ def test_the_blend_is_the_formula(data: st.DataObject, n: int) -> None:
     assert (relevance[~allowed] == -1).all()
     if not allowed.any():
         return
-    mine = signals[allowed].astype(np.float64)
+    assert not z[:, len(SIGNALS) :].any()
+    z, mine = z[:, : len(SIGNALS)], signals[allowed, : len(SIGNALS)].astype(np.float64)
     spread = np.ptp(mine, axis=0)
     exact = np.divide(mine - mine.min(axis=0), spread, out=np.zeros_like(mine), where=spread > float(np.float32(1e-30)))
     assert z[allowed] == pytest.approx(exact, abs=1e-5)
@@ -35,15 +37,24 @@ def test_the_blend_is_the_formula(data: st.DataObject, n: int) -> None:
     assert relevance[allowed].max() == 1.0
 
 
+def test_logarithms() -> None:
+    z = np.append(np.float32([0.0, 1.0, 0.05, 0.35, 0.75]), np.random.default_rng(0).random(100_000, np.float32) ** 4)
+    found = np.empty_like(z)
+    logs(z, found)
+    assert found == pytest.approx(np.log1p(z.astype(np.float64) / 0.05), abs=3e-6)
+    assert found[0] == 0.0
+
+
 def test_what_is_not_allowed_does_not_stretch_the_scale() -> None:
-    signals = np.zeros((4, len(SIGNALS)), np.float32)
+    signals = np.zeros((4, WIDTH), np.float32)
     signals[:, 0] = [1, 2, 1e6, 1.5]
     normalise(signals, np.array([True, True, False, True]))
     assert signals[:, 0].tolist() == [0.0, 1.0, 1.0, 0.5]
 
 
 def test_parts_are_what_adds_to_the_score() -> None:
-    z = np.random.default_rng(1).random((1, len(SIGNALS))).astype(np.float32)
+    z = np.zeros((1, WIDTH), np.float32)
+    z[0, : len(SIGNALS)] = np.random.default_rng(1).random(len(SIGNALS))
     positive = np.abs(WEIGHTS)
     assert parts(z[0], positive).sum() == pytest.approx(score(z, positive)[0], rel=1e-5)
     assert not parts(z[0], -positive).any()

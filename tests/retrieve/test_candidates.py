@@ -27,6 +27,7 @@ from divrec.retrieve.signals import (
     TRANSITION,
     TRENDING,
     WELL_RATED,
+    WIDTH,
 )
 
 NOW = 1_000_000_000_000
@@ -169,4 +170,4 @@ def test_the_widest_history_fits() -> None:
         engine.put_item(Item(item_id=f"new {n}", ts=NOW))
     found = signals(engine, [f"past {n}" for n in range(25)], [1.0] * 25)
     assert 4_000 < len(found) <= len(engine._candidates.space.rows)
-    assert all(values.shape == (len(SIGNALS),) and np.isfinite(values).all() for values in found.values())
+    assert all(values.shape == (WIDTH,) and np.isfinite(values).all() for values in found.values())
