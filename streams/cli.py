@@ -12,6 +12,7 @@ from streams.commands.dead_letters import dead_letters
 from streams.commands.demo import demo
 from streams.commands.doctor import doctor
 from streams.commands.dump import dump
+from streams.commands.encode import encode
 from streams.commands.evaluate import evaluate
 from streams.commands.options import ConfigFile
 from streams.commands.predict_rating import predict_rating
@@ -61,6 +62,7 @@ app.add_typer(topics, name="topics")
 app.add_typer(dead_letters, name="dead-letters")
 app.command()(redrive)
 app.command()(predict_rating)
+app.command()(encode)
 app.add_typer(config_commands, name="config")
 
 if __name__ == "__main__":
