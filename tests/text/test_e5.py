@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from divrec.checks.encoder import check_encoder
 from divrec.errors import EncoderError
 from divrec.text import e5
+from divrec.text.torch_network import TorchNetwork
 from divrec.text.transformer import TransformerEncoder
 
 HIDDEN, LAYERS, HEADS, INTERMEDIATE, POSITIONS = 32, 1, 2, 64, 40
@@ -82,7 +83,7 @@ def test_weights_come_out_as_they_are_meant(file: Path, tmp_path: Path) -> None:
 
 def test_unpacked_model_encodes(file: Path, tmp_path: Path) -> None:
     e5.unpack(file, tmp_path / "model")
-    check_encoder(TransformerEncoder(tmp_path / "model", name="small-e5", prefix="passage: "))
+    check_encoder(TransformerEncoder(tmp_path / "model", TorchNetwork, name="small-e5", prefix="passage: "))
 
 
 def test_two_processes_unpack_at_once(file: Path, tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_what_a_killed_process_left_is_written_anew(file: Path, tmp_path: Path) 
 
 def test_a_directory_that_cannot_be_written(file: Path, tmp_path: Path) -> None:
     (tmp_path / "occupied").write_text("a file")
-    with pytest.raises(EncoderError, match=r"cannot unpack .* set encoder\.cache_dir"):
+    with pytest.raises(EncoderError, match=r"unpacking .* cannot write .* set encoder\.cache_dir"):
         e5.unpacked(file, tmp_path / "occupied")
 
 

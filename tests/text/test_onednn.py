@@ -7,6 +7,7 @@ from torch import nn
 
 from divrec.text.encoder import Encoder
 from divrec.text.onednn import OneDnnLinear, use_onednn
+from divrec.text.torch_network import TorchNetwork
 from divrec.text.transformer import TransformerEncoder
 
 if not use_onednn(nn.Sequential()):
@@ -45,9 +46,9 @@ def test_the_encoder_gives_what_transformers_gives(encoder: Encoder) -> None:
     """Through padded batches as well: the vectors of transformers, one text at a time."""
     from transformers import AutoModel
 
-    assert isinstance(encoder, TransformerEncoder)
-    assert any(isinstance(module, OneDnnLinear) for module in encoder._model.modules())
-    plain = AutoModel.from_pretrained(encoder._model.name_or_path, local_files_only=True).eval()
+    assert isinstance(encoder, TransformerEncoder) and isinstance(encoder.network, TorchNetwork)
+    assert any(isinstance(module, OneDnnLinear) for module in encoder.network.model.modules())
+    plain = AutoModel.from_pretrained(encoder.network.model.name_or_path, local_files_only=True).eval()
     vectors = encoder.encode(TEXTS)
     for text, vector in zip(TEXTS, vectors, strict=True):
         ids = encoder._tokens([text])[0]
