@@ -40,7 +40,7 @@ from hardware import processor
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from divrec.config import EncoderConfig
 from divrec.errors import EncoderError
@@ -57,7 +57,7 @@ TITLES_PER_REVIEW = 4
 """Titles are short: so many more of them take about as long."""
 
 DEFAULT = "torch"
-THEIRS = ("sentence-transformers", "sentence-transformers, best batch")
+THEIRS = ("sentence-transformers", "its best batch")
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -241,7 +241,7 @@ def show(rows: dict[str, Row], counts: dict[str, int], threads: int, repeats: in
     console = Console(width=150)
     console.print(f"{machine()}; {threads} thread(s); medians of {repeats} rounds; texts per CPU second")
     sets = [f"{name} ({count})" for name, count in counts.items()]
-    table = Table("", *sets, "all", "× default", "× best batch", "cosine", "lowest", box=None)
+    table = Table(Column(no_wrap=True), *sets, "all", "× default", "× best batch", "cosine", "lowest", box=None)
     for who, row in rows.items():
         table.add_row(
             who,

@@ -1,6 +1,6 @@
 """A BERT-like network run by ONNX Runtime (the extra ``onnx``), exported from torch and quantised on first use.
 
-What runs afterwards needs neither torch nor transformers: a worker then takes 300 MB less.
+What runs afterwards needs neither torch nor transformers, and far less memory.
 """
 
 import hashlib
