@@ -19,6 +19,10 @@ class Asks(NamedTuple):
     feedback: Floats
     liked: npt.NDArray[np.bool_]
     history_starts: Ids
+    older: Ids
+    """The items before them, newest first, where slates are to be varied: for the user's categories."""
+    older_feedback: Floats
+    older_starts: Ids
     rejected: Ids
     rejected_feedback: Floats
     rejected_starts: Ids

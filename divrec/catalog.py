@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
+from divrec.categories import ItemCategories, Numbers
 from divrec.events import Item
 from divrec.interest.keywords import TERMS_PER_EVENT
 from divrec.items import ItemIndex, grown, hash64
@@ -35,6 +36,8 @@ class CatalogArrays(NamedTuple):
     hidden: npt.NDArray[np.bool_]
     ts: npt.NDArray[np.int64]
     vectors: Vectors
+    categories: Numbers
+    """int32[items, n], -1 behind the last."""
     space: Space
     newest: Ids
 
@@ -59,6 +62,7 @@ class Catalog:
         self.words: list[tuple[str, ...]] = []
         """What each item says about interests: its most telling terms and its categories."""
         """Terms and categories of each item: what a user's keywords are looked for in."""
+        self.categories = ItemCategories()
         self.hidden: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         """Withdrawn: never in a slate."""
         self.listed: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
@@ -86,6 +90,7 @@ class Catalog:
     def resize(self, capacity: int) -> None:
         self.descriptions.extend([None] * (capacity - len(self.descriptions)))
         self.words.extend([()] * (capacity - len(self.words)))
+        self.categories.resize(capacity)
         self.near = grown(self.near, capacity)
         self.hidden = grown(self.hidden, capacity)
         self.listed = grown(self.listed, capacity)
@@ -148,6 +153,7 @@ class Catalog:
         self._described_bytes -= _bytes_of(self.descriptions[index], self.words[index])
         words = words_of(item) if item else ()
         self.descriptions[index], self.words[index] = item, words
+        self.categories.put(index, item.categories if item else ())
         self._described_bytes += _bytes_of(item, words)
 
     def put_vector(self, item_id: str, vector: Vectors) -> None:
@@ -254,7 +260,7 @@ class Catalog:
         return Space(self.vectors, self._cells.arrays, self.near[: len(self.items.ids)])
 
     def arrays(self) -> CatalogArrays:
-        return CatalogArrays(self.hidden, self.ts, self.vectors, self._space(), self.newest())
+        return CatalogArrays(self.hidden, self.ts, self.vectors, self.categories.numbers, self._space(), self.newest())
 
     def newest(self) -> Ids:
         """The listed items with the latest ``ts``, newest first."""
@@ -276,9 +282,12 @@ class Catalog:
             "catalog_vectors_bound": 4 * self.max_items,
             "catalog_withdrawn": len(self._withdrawn),
             "catalog_withdrawn_bound": WITHDRAWN_PER_ITEM * self.max_items,
+            "catalog_categories": len(self.categories),
+            "catalog_categories_bound": self.categories.max_names,
             "catalog_refused": self.refused,
             "catalog_bytes": sum(array.nbytes for array in arrays)
             + self._cells.nbytes
+            + self.categories.nbytes
             + self._described_bytes
             + getsizeof(self._withdrawn)
             + HASH_BYTES * len(self._withdrawn),

@@ -86,7 +86,8 @@ class ModelConfig(Section):
 
 class SlateConfig(Section):
     k: Annotated[int, Field(ge=1, le=200)] = 10
-    diversity: Annotated[float, Field(ge=0, le=1)] = 0.3
+    diversity: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """0: by relevance alone, 1: as different as can be."""
     pool: Annotated[int, Field(ge=1, le=2_000)] = 100
     """Best candidates that diversification chooses from."""
     consumed_actions: tuple[HistoryAction, ...] = ("click", "purchase", "like", "dislike", "review")

@@ -14,11 +14,12 @@ from msgspec.structs import replace
 from divrec.asks import Asks, Floats
 from divrec.catalog import Catalog
 from divrec.cf.item_item import QUERY_HISTORY
-from divrec.config import Config, FeedbackConfig
+from divrec.config import Config, FeedbackConfig, SlateConfig
 from divrec.deltas import Delta, ModelLogRecord
 from divrec.errors import EventError
 from divrec.events import Click, Event, Item, ItemVector, Request, Review, SlateItem, pack_vector, unpack_vector
 from divrec.explain.reasons import reasons
+from divrec.interest.categories import CATEGORY_HISTORY
 from divrec.interest.keywords import TERMS_PER_EVENT, decay, learn_keywords
 from divrec.interest.vectors import INTEREST_HISTORY, REVIEW_DECAY
 from divrec.items import ItemIndex, hash64
@@ -159,7 +160,7 @@ class Engine:
         if not known:
             return deltas
         befores = [choices[n][0] for n in known]
-        asks = self.pack([Ask(before, deltas[n].ts) for n, before in zip(known, befores, strict=True)])
+        asks = self.pack([Ask(before, deltas[n].ts, diversity=0.0) for n, before in zip(known, befores, strict=True)])
         gradients = lessons(
             asks,
             rows[known],
@@ -310,6 +311,7 @@ class Engine:
         size: int,
         rows: list[int],
         ranks: list[int],
+        instead: list[int],
         relevance: list[float],
         similarity: list[float],
         sources: list[list[int]],
@@ -323,6 +325,7 @@ class Engine:
                 position=at + 1,
                 relevance=relevance[at],
                 relevance_rank=ranks[at] + 1,
+                preferred_to=ids[instead[at]] if instead[at] >= 0 else None,
                 similarity=similarity[at],
                 reasons=reasons(catalog, keywords, rows[at], sources[at], shares[at], referents[at]),
             )
@@ -335,6 +338,9 @@ class Engine:
         history, feedback, liked = Ragged(), Ragged(), Ragged()
         looked_at = REPEATED if slate.allow_repeats else QUERY_HISTORY
         rejected, rejected_feedback, excluded = Ragged(), Ragged(), Ragged()
+        older: list[str] = []
+        older_feedback: list[float] = []
+        older_starts = [0]
         consumed: list[bytes] = []
         reviews = np.zeros((len(asks), self.catalog.dimensions), np.float32)
         for n, ask in enumerate(asks):
@@ -343,6 +349,10 @@ class Engine:
             history.add(map(get, newest(profile.items, looked_at)))
             feedback.add(told)
             liked.add(map(self._liked, newest(profile.actions, looked_at), told))
+            if _diversity(ask, slate) > 0.0:
+                older += newest(profile.items, CATEGORY_HISTORY)[looked_at:]
+                older_feedback += newest(profile.feedback, CATEGORY_HISTORY)[looked_at:]
+            older_starts.append(len(older))
             rejected.add(map(get, newest(profile.rejected, INTEREST_HISTORY)))
             rejected_feedback.add(newest(profile.rejected_feedback, INTEREST_HISTORY))
             excluded.add(sorted(row for row in map(get, ask.exclude) if row >= 0) if ask.exclude else ())
@@ -357,6 +367,9 @@ class Engine:
             feedback.array(np.float32),
             liked.array(np.bool_),
             history.starts(),
+            self.items.rows(older),
+            np.array(older_feedback, np.float32),
+            np.array(older_starts, np.int32),
             rejected.array(np.int32),
             rejected_feedback.array(np.float32),
             rejected.starts(),
@@ -371,7 +384,7 @@ class Engine:
             np.array([_context(ask) for ask in asks], np.int32),
             np.array([ask.now for ask in asks], np.int64),
             np.array([slate.k if ask.k is None else ask.k for ask in asks], np.int32),
-            np.array([slate.diversity if ask.diversity is None else ask.diversity for ask in asks], np.float32),
+            np.array([_diversity(ask, slate) for ask in asks], np.float32),
             slate.allow_repeats,
         )
 
@@ -428,6 +441,10 @@ def _distinct(items: list[str], but: str, count: int) -> list[int]:
 def user_hash(user_id: str) -> int:
     """By what the model tells users apart: 63 bits, never 0."""
     return hash64(user_id) >> 1 or 1
+
+
+def _diversity(ask: Ask, config: SlateConfig) -> float:
+    return config.diversity if ask.diversity is None else ask.diversity
 
 
 def _context(ask: Ask) -> int:

@@ -133,6 +133,8 @@ class SlateItem(Struct, kw_only=True, omit_defaults=True, gc=False):
     relevance: float
     relevance_rank: int
     """Position by relevance alone: what diversification changed is ``relevance_rank`` against ``position``."""
+    preferred_to: str | None = None
+    """The item that relevance alone would have put into the slate and whose place this one took."""
     similarity: float = 0.0
     """Largest cosine similarity to the items above it, in [-1, 1]."""
     reasons: list[Reason] = msgspec.field(default_factory=list)

@@ -13,8 +13,9 @@ from divrec.asks import Asks, Floats, Ids
 from divrec.catalog import CatalogArrays
 from divrec.cf.item_item import NEXT, QUERY_HISTORY, TOGETHER
 from divrec.compiled import compiled, compiled_fast
-from divrec.diversify.mmr import pick
+from divrec.diversify.balanced import choose
 from divrec.events import ReasonCode
+from divrec.interest.categories import interest_categories
 from divrec.interest.vectors import Vectors
 from divrec.model import ModelArrays
 from divrec.rank.blend import normalise, parts, relevance_of, score, top
@@ -71,6 +72,8 @@ class Slates(NamedTuple):
     rows: Ids
     ranks: Ids
     """Position by relevance alone, from 0."""
+    instead: Ids
+    """The item that relevance alone would have in the slate and this one is there for, -1 for none."""
     relevance: Rounded
     similarity: Rounded
     """Largest cosine to the items above, 0 for the first."""
@@ -90,6 +93,7 @@ def empty_slates(asks: int, k: int, *, explore: bool) -> Slates:
         np.zeros((asks, len(POOLS)), np.int32),
         np.empty((asks, room), np.int32),
         np.empty((asks, room), np.int32),
+        np.full((asks, room), -1, np.int32),
         np.empty((asks, room), np.float64),
         np.zeros((asks, room), np.float64),
         np.full((asks, room, REASONS), -1, np.int32),
@@ -127,7 +131,7 @@ def make_slates(
         pool = top(relevance, max(pool_size, asks.k[n]))
         pool_rows = rows[pool]
         vectors = catalog.vectors[pool_rows]
-        chosen = pick(relevance[pool], vectors, asks.k[n], asks.diversity[n])
+        chosen = _diversified(asks, n, pool_rows, relevance[pool], vectors, catalog, space)
         chosen = chosen[shown(asks, n, pool_rows[chosen], catalog, fingerprints)]
 
         slates.sizes[n] = len(chosen)
@@ -145,6 +149,7 @@ def make_slates(
             slates.rows[n, at] = rows[candidate]
             slates.ranks[n, at] = chosen[at] if at < len(chosen) else better(relevance, candidate)
             slates.relevance[n, at] = rounded(relevance[candidate])
+        displaced(chosen, pool_rows[: asks.k[n]], slates.instead[n])
         _explain(asks, n, signals[found], weights[asks.contexts[n]], model, catalog, slates)
 
 
@@ -174,6 +179,40 @@ def better(relevance: Floats, candidate: int) -> int:
     for at in range(len(relevance)):
         count += relevance[at] > relevance[candidate] or (relevance[at] == relevance[candidate] and at < candidate)
     return count
+
+
+@compiled
+def _diversified(
+    asks: Asks, n: int, rows: Ids, relevance: Floats, vectors: Vectors, catalog: CatalogArrays, space: Candidates
+) -> Ids:
+    """Positions of the slate of ask ``n`` among its best candidates."""
+    if asks.diversity[n] == 0:
+        return np.arange(min(asks.k[n], len(rows))).astype(np.int32)
+    begin, end = asks.history_starts[n], asks.history_starts[n + 1]
+    history, feedback = asks.history[begin:end], asks.feedback[begin:end]
+    begin, end = asks.older_starts[n], asks.older_starts[n + 1]
+    starts, members, shares, wanted = interest_categories(
+        rows, catalog.categories, space.places, history, feedback, asks.older[begin:end], asks.older_feedback[begin:end]
+    )
+    return choose(relevance, vectors, starts, members, shares, wanted, asks.k[n], asks.diversity[n])
+
+
+@compiled
+def displaced(chosen: Ids, most_relevant: Ids, out: Ids) -> None:
+    """Write the item that each of ``chosen`` (positions by relevance, rising) took the place of into ``out``.
+
+    That is for those beyond the ``most_relevant``, in turn, one of the most relevant that were left out.
+    """
+    at = place = 0
+    for n in range(len(chosen)):
+        out[n] = -1
+        if chosen[n] < len(most_relevant):
+            continue
+        while at < len(chosen) and chosen[at] <= place:
+            place += chosen[at] == place
+            at += 1
+        out[n] = most_relevant[place]
+        place += 1
 
 
 @compiled

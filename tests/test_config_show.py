@@ -38,7 +38,7 @@ def test_each_setting_has_its_value_and_origin(file: Path) -> None:
     assert settings["kafka.brokers"] == ("file:1", str(file))
     assert settings["kafka.partitions"] == (6, "DIVREC_KAFKA__PARTITIONS")
     assert settings["slate.k"] == (7, "DIVREC_SLATE")
-    assert settings["slate.diversity"] == (0.3, "default")
+    assert settings["slate.diversity"] == (0.2, "default")
     assert settings["worker.http_port"] == (None, "default")
     assert settings["topics.clicks.map"] == ({"user": "who", "item": "what"}, str(file))
     assert settings["redis.url"] == ("set", str(file))

@@ -284,3 +284,51 @@ def test_far_past_and_far_future() -> None:
         slate = engine.recommend(profile, ts)
         assert len(set(ids(slate))) == 10 and all(0.0 <= item.relevance <= 1.0 for item in slate)
     assert np.isfinite(engine.model.popularity.values).all()
+
+
+def test_slates_do_not_depend_on_the_numbers_of_categories() -> None:
+    """Another replica may have met other names first."""
+    slates = []
+    for first in ([], ["C3", "gone", "C1"], ["C4", "C2", "C0"]):
+        engine = Engine(Config())
+        engine.put_item(Item(item_id="x", categories=first))
+        engine.put_item(Item(item_id="x", available=False))
+        for n in range(60):
+            engine.put_item(Item(item_id=f"i{n}", categories=[f"C{n % 5}", f"c{n % 3}"], ts=n))
+            engine.put_vector(ItemVector(item_id=f"i{n}", model=MODEL, vector=pack_vector(unit(n))))
+        profile = Profile("u", 0)
+        for n in (1, 6, 11, 2):
+            profile = clicked(engine, profile, f"i{n}", action="like").profile
+        slates.append([engine.recommend(profile, NOW, diversity=d) for d in (0.2, 0.6, 1.0)])
+    assert slates[0] == slates[1] == slates[2]
+
+
+def test_a_slate_follows_the_categories_of_what_was_liked() -> None:
+    """Without vectors: categories alone vary the list, and more of it are those that the user likes."""
+    engine = with_items(100)
+    profile = Profile("u", 0)
+    for n in (2, 7, 12, 17):
+        profile = clicked(engine, profile, f"i{n}", action="like").profile
+    slate = engine.recommend(profile, NOW, diversity=0.8)
+    liked = [item for item in ids(slate) if int(item[1:]) % 5 == 2]
+    assert len(liked) > 4 and len({int(item[1:]) % 5 for item in ids(slate)}) > 1
+
+
+@pytest.mark.parametrize("told", [{}, {"vectors": True}, {"words": False}, {"vectors": True, "words": False}])
+def test_a_slate_is_full_whatever_is_known_of_the_items(told: dict[str, bool]) -> None:
+    engine = with_items(100, **told)
+    for n in range(100, 130):
+        engine.put_item(Item(item_id=f"i{n}", ts=NOW))  # nothing is known of these
+    profile = clicked(engine, Profile("u", 0), "i3", action="like").profile
+    for diversity in (0.2, 1.0):
+        assert len(set(ids(engine.recommend(profile, NOW, diversity=diversity)))) == 10
+
+
+def test_what_an_item_was_preferred_to() -> None:
+    engine = with_items(60, vectors=True)
+    profile = clicked(engine, Profile("u", 0), "i1", action="like").profile
+    plain = ids(engine.recommend(profile, NOW, diversity=0.0))
+    slate = engine.recommend(profile, NOW, diversity=1.0)
+    told = [item.preferred_to for item in slate if item.preferred_to is not None]
+    assert told and told == [item for item in plain if item not in ids(slate)]
+    assert all((item.preferred_to is None) == (item.relevance_rank <= 10) for item in slate)

@@ -3,7 +3,7 @@ these candidates allow.
 
 The slate S of k items is chosen to be large in
 
-    F(S) = (1 - diversity) · R(S) + diversity · [2 D(S) + y C(S) + 2 y A(S)] / (2 + 3 y),   y = 1 - diversity / 2
+    F(S) = (1 - diversity) · s · R(S) + diversity · [2 D(S) + y C(S) + 2 y A(S)] / (2 + 3 y),   y = 1 - diversity / 2
 
     R  mean relevance                        0 = the mean of all candidates, 1 = the k most relevant
     D  mean distance of pairs, 1 - cosine    0 = the k most relevant, 1 = k items picked for distance alone
@@ -14,6 +14,10 @@ Because each term is measured by its own range among the candidates of this very
 the same for any model's relevance, for vectors in a narrow cone or all around, for 5 categories or 500, and for a user
 of one interest (whose slate A holds together) or of many (whose slate it spreads). A term that is not known (no
 categories, no profile) or cannot be changed drops out.
+
+Only s is not so measured: a slate loses the more by an exchange, the fewer candidates the relevance r (scaled to [0, 1])
+rests on. s = n Σ r² / (2 (Σ r)²), one half over the share of the n candidates that it effectively rests on, is 1 for
+half of them: where relevance is sharp, diversity yields.
 
 F is maximised greedily, then each pick in turn is exchanged if another is better; the slate is sorted by relevance,
 which changes none of the terms and gives the likely items the seen places. From max-sum diversification (Borodin, Lee
@@ -65,28 +69,43 @@ def balanced(
     wanted = np.zeros(belongs.shape[1], np.float32) if profile is None else as_floats(profile)
     if wanted.shape != belongs.shape[1:]:
         raise ValueError(f"expected profile[{belongs.shape[1]}] as categories has it, got shape {wanted.shape}")
-    return choose(relevance, vectors, belongs, wanted, k, np.float32(diversity))
+    return _balanced(relevance, vectors, belongs, wanted, k, np.float32(diversity))
+
+
+@compiled
+def _balanced(
+    relevance: Floats, vectors: Floats, categories: Floats, profile: Floats, k: int, diversity: np.float32
+) -> Positions:
+    starts, members, shares = sparse(categories)
+    return choose(relevance, vectors, starts, members, shares, normalised(profile), k, diversity)
 
 
 @compiled
 def choose(
-    relevance: Floats, vectors: Floats, categories: Floats, profile: Floats, k: int, diversity: np.float32
+    relevance: Floats,
+    vectors: Floats,
+    starts: Positions,
+    members: Positions,
+    shares: Floats,
+    wanted: Floats,
+    k: int,
+    diversity: np.float32,
 ) -> Positions:
-    """``balanced`` within compiled code; without categories or profile their width is 0 or their values are."""
-    n, c = categories.shape
+    """``balanced`` within compiled code: categories as ``sparse`` gives them, a profile with the sum 1 or all 0."""
+    n, c = len(relevance), len(wanted)
     k = min(k, n)
     gain = scaled(relevance)
     vectors, inverse = unit(vectors)
-    starts, members, shares = sparse(categories)
-    wanted = normalised(profile)
     picked = most_relevant(relevance, k)
     if diversity == 0 or k == 0:
         return picked
 
     # The ranges: what the most relevant items have, and what could be had.
-    mean = np.float32(0)
+    mean = squares = np.float32(0)
     for i in range(n):
         mean += gain[i] / n
+        squares += gain[i] * gain[i] / n
+    sharp = squares / (2 * mean * mean) if mean > 0 else np.float32(0)
     top = np.float32(0)
     have = np.zeros(c, np.int32)
     held = np.zeros(c, np.float32)
@@ -120,7 +139,7 @@ def choose(
         divergence_weight = yielding * np.float32(WEIGHTS[2]) / max(divergence, LEAST_RANGE)
     if terms == 0:
         return picked
-    relevance_weight = (1 - diversity) / (k * max(top - mean, LEAST_RANGE * top)) if top > 0 else np.float32(0)
+    relevance_weight = (1 - diversity) * sharp / (k * max(top - mean, LEAST_RANGE * top)) if top > 0 else np.float32(0)
     pair_weight *= diversity / terms * 2 / max(1, k * (k - 1))
     new_weight *= diversity / terms
     divergence_weight *= diversity / terms
@@ -132,6 +151,8 @@ def choose(
     far = np.zeros((k, n), np.float32)
     sums = np.zeros(n, np.float32)
     base = np.empty(c, np.float32)
+    change = np.empty(c, np.float32)  # of the divergence by one more of a category, as it was computed last
+    share = np.zeros(c, np.float32)  # … with this share
     for step in range(2 * k):
         place = step if step < k else 2 * k - 1 - step
         old = -1
@@ -143,6 +164,7 @@ def choose(
                 sums[i] -= far[place, i]
         without = diverging(wanted, held, total, base)
         plain = diverges(wanted, held, total)
+        share[:] = 0
         best = -1
         best_value = np.float32(0)
         for at in range(-1, n):
@@ -156,7 +178,10 @@ def choose(
                 if have[a] == 0:
                     value += new_weight
                 if wanted[a] > 0:
-                    after += part(wanted[a], held[a] + shares[e], total + 1) - base[a]
+                    if share[a] != shares[e]:
+                        share[a] = shares[e]
+                        change[a] = part(wanted[a], held[a] + shares[e], total + 1) - base[a]
+                    after += change[a]
             value -= divergence_weight * after
             if at < 0:
                 value += BETTER

@@ -15,6 +15,8 @@ from divrec.diversify.candidates import Floats, Positions, as_floats, scaled
 
 SMOOTHING = np.float32(0.01)
 """α, as in ``divrec.metrics.calibration``."""
+ABSENT = np.float32(-np.log(SMOOTHING))
+"""ln(p / (α p)): logarithms are most of what divergences cost."""
 
 
 def as_profile(profile: npt.NDArray[Any] | None, categories: int) -> Floats:
@@ -82,6 +84,8 @@ def hold(
 @compiled
 def part(wanted: np.float32, held: np.float32, total: np.float32) -> np.float32:
     """What a category adds to the divergence: p ln(p / ((1 - α) q + α p))."""
+    if held == 0:
+        return np.float32(wanted * ABSENT)
     return np.float32(wanted * np.log(wanted / ((1 - SMOOTHING) * held / total + SMOOTHING * wanted)))
 
 

@@ -31,28 +31,15 @@ def mmr(relevance: Floats, vectors: Floats, k: int, *, diversity: float) -> Posi
 @compiled
 def _mmr(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> Positions:
     vectors, inverse = unit(vectors)
-    return _greedy(relevance, vectors, inverse, min(k, len(relevance)), diversity, np.float32(0))
-
-
-@compiled
-def pick(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> Positions:
-    """``mmr`` for vectors of unit length (or zero), within compiled code; a cosine below 0 counts as it is."""
-    one = np.ones(len(vectors), np.float32)
-    return _greedy(relevance, vectors, one, min(k, len(relevance)), diversity, np.float32(-1))
-
-
-@compiled
-def _greedy(
-    relevance: Floats, vectors: Floats, inverse: Floats, k: int, diversity: np.float32, least: np.float32
-) -> Positions:
     n = len(relevance)
+    k = min(k, n)
     gain = scaled(relevance)
     share = np.float32(1.0 - diversity)
     bound = np.empty(n, np.float32)
     for i in range(n):
         gain[i] *= share
-        bound[i] = gain[i] - diversity * least
-    nearest = np.full(n, least)
+        bound[i] = gain[i]
+    nearest = np.zeros(n, np.float32)
     known = np.zeros(n, np.int32)  # how many of the picks the bound knows of
     free = np.ones(n, np.bool_)
     picked = np.empty(k, np.int32)

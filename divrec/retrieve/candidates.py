@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from divrec.asks import Asks
 from divrec.catalog import NEWEST, CatalogArrays
+from divrec.categories import MAX_NAMES
 from divrec.cf.item_item import CONTRAST, LIKED, NEXT, QUERY_HISTORY, RECENCY, TOGETHER
 from divrec.cf.linear import CORE, LINEAR_RECENCY
 from divrec.cf.neighbours import Ids, Weights
@@ -70,6 +71,8 @@ class Candidates(NamedTuple):
     """By row of the user table: similarity (all 0 between two recommendations)."""
     similar: Ids
     """The rows of ``likeness`` that are not 0."""
+    places: Ids
+    """By number of a category: its place among those of the pool plus one (all 0 between two recommendations)."""
 
 
 class CandidateSpace:
@@ -85,6 +88,7 @@ class CandidateSpace:
             np.zeros(CORE, np.float32),
             np.zeros(config.users, np.float32),
             np.zeros(USER_HISTORY * VISITORS, np.int32),
+            np.zeros(MAX_NAMES, np.int32),
         )
         items.attach(self)
 
