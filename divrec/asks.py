@@ -23,6 +23,9 @@ class Asks(NamedTuple):
     """The items before them, newest first, where slates are to be varied: for the user's categories."""
     older_feedback: Floats
     older_starts: Ids
+    shown: Ids
+    """Items that the user was shown and did not turn to, newest first, -1 where unknown."""
+    shown_starts: Ids
     rejected: Ids
     rejected_feedback: Floats
     rejected_starts: Ids

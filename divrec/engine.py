@@ -112,6 +112,10 @@ class Engine:
                 terms = event.terms
                 self._learn_review_vector(after, event)
         feedback, weight = feedback_of(self.config.feedback, action, event.rating)
+        if action == "impression":
+            after.show(event.item_id)
+        else:
+            after.answer(event.item_id)
         if action in self.config.slate.consumed_actions:
             after.consumed = after.consumed.added(event.item_id, self.config.profile.consumed)
         if feedback != 0.0:
@@ -312,6 +316,7 @@ class Engine:
         rows: list[int],
         ranks: list[int],
         instead: list[int],
+        impressions: list[int],
         relevance: list[float],
         similarity: list[float],
         sources: list[list[int]],
@@ -326,6 +331,7 @@ class Engine:
                 relevance=relevance[at],
                 relevance_rank=ranks[at] + 1,
                 preferred_to=ids[instead[at]] if instead[at] >= 0 else None,
+                impressions=impressions[at],
                 similarity=similarity[at],
                 reasons=reasons(catalog, keywords, rows[at], sources[at], shares[at], referents[at]),
             )
@@ -341,6 +347,7 @@ class Engine:
         older: list[str] = []
         older_feedback: list[float] = []
         older_starts = [0]
+        shown = Ragged()
         consumed: list[bytes] = []
         reviews = np.zeros((len(asks), self.catalog.dimensions), np.float32)
         for n, ask in enumerate(asks):
@@ -353,6 +360,7 @@ class Engine:
                 older += newest(profile.items, CATEGORY_HISTORY)[looked_at:]
                 older_feedback += newest(profile.feedback, CATEGORY_HISTORY)[looked_at:]
             older_starts.append(len(older))
+            shown.add(map(get, reversed(profile.shown)))
             rejected.add(map(get, newest(profile.rejected, INTEREST_HISTORY)))
             rejected_feedback.add(newest(profile.rejected_feedback, INTEREST_HISTORY))
             excluded.add(sorted(row for row in map(get, ask.exclude) if row >= 0) if ask.exclude else ())
@@ -370,6 +378,8 @@ class Engine:
             self.items.rows(older),
             np.array(older_feedback, np.float32),
             np.array(older_starts, np.int32),
+            shown.array(np.int32),
+            shown.starts(),
             rejected.array(np.int32),
             rejected_feedback.array(np.float32),
             rejected.starts(),

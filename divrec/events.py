@@ -135,6 +135,8 @@ class SlateItem(Struct, kw_only=True, omit_defaults=True, gc=False):
     """Position by relevance alone: what diversification changed is ``relevance_rank`` against ``position``."""
     preferred_to: str | None = None
     """The item that relevance alone would have put into the slate and whose place this one took."""
+    impressions: int = 0
+    """How often it was among the user's last 30 impressions without an answer: it gave way for that."""
     similarity: float = 0.0
     """Largest cosine similarity to the items above it, in [-1, 1]."""
     reasons: list[Reason] = msgspec.field(default_factory=list)

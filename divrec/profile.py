@@ -10,6 +10,8 @@ from divrec.items import hash64
 
 REJECTED = 20
 """Rejections kept."""
+SHOWN = 30
+"""Impressions kept."""
 
 
 class Profile(Struct):
@@ -38,6 +40,8 @@ class Profile(Struct):
     """Events applied, repeats not counted."""
     slate_ts: int = 0
     """Event time of the latest slate."""
+    shown: list[str] = field(default_factory=list)
+    """Items of the user's latest impressions, oldest first, without those that the user then did something with."""
 
     def copy(self) -> "Profile":
         """A copy that can be changed: lists and dicts are its own, bytes are shared."""
@@ -59,6 +63,7 @@ class Profile(Struct):
             self.review_model,
             self.events,
             self.slate_ts,
+            self.shown.copy(),
         )
 
     def remember(self, event_id: str, bound: int) -> bool:
@@ -86,6 +91,15 @@ class Profile(Struct):
         self.rejected_feedback.append(feedback)
         if len(self.rejected) > REJECTED:
             del self.rejected[0], self.rejected_feedback[0]
+
+    def show(self, item_id: str) -> None:
+        self.shown.append(item_id)
+        del self.shown[:-SHOWN]
+
+    def answer(self, item_id: str) -> None:
+        """The user did something with the item: that it was shown is no reason against it any more."""
+        if item_id in self.shown:
+            self.shown = [shown for shown in self.shown if shown != item_id]
 
 
 _encoder = msgspec.msgpack.Encoder()

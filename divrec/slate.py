@@ -21,6 +21,7 @@ from divrec.model import ModelArrays
 from divrec.rank.blend import normalise, parts, relevance_of, score, top
 from divrec.retrieve.candidates import RECENT, STEPS_BACK, Candidates, candidates, release, shown
 from divrec.retrieve.signals import SIGNALS
+from divrec.rules.impressions import give_way
 
 Rounded = npt.NDArray[np.float64]
 """Rounded to five decimals, as published."""
@@ -74,6 +75,8 @@ class Slates(NamedTuple):
     """Position by relevance alone, from 0."""
     instead: Ids
     """The item that relevance alone would have in the slate and this one is there for, -1 for none."""
+    impressions: Ids
+    """How often it was shown lately without an answer."""
     relevance: Rounded
     similarity: Rounded
     """Largest cosine to the items above, 0 for the first."""
@@ -94,6 +97,7 @@ def empty_slates(asks: int, k: int, *, explore: bool) -> Slates:
         np.empty((asks, room), np.int32),
         np.empty((asks, room), np.int32),
         np.full((asks, room), -1, np.int32),
+        np.zeros((asks, room), np.int32),
         np.empty((asks, room), np.float64),
         np.zeros((asks, room), np.float64),
         np.full((asks, room, REASONS), -1, np.int32),
@@ -131,7 +135,7 @@ def make_slates(
         pool = top(relevance, max(pool_size, asks.k[n]))
         pool_rows = rows[pool]
         vectors = catalog.vectors[pool_rows]
-        chosen = _diversified(asks, n, pool_rows, relevance[pool], vectors, catalog, space)
+        chosen, impressions = _diversified(asks, n, pool_rows, relevance[pool], vectors, catalog, space)
         chosen = chosen[shown(asks, n, pool_rows[chosen], catalog, fingerprints)]
 
         slates.sizes[n] = len(chosen)
@@ -148,6 +152,8 @@ def make_slates(
             candidate = found[at]
             slates.rows[n, at] = rows[candidate]
             slates.ranks[n, at] = chosen[at] if at < len(chosen) else better(relevance, candidate)
+            if at < len(chosen):
+                slates.impressions[n, at] = impressions[chosen[at]]
             slates.relevance[n, at] = rounded(relevance[candidate])
         displaced(chosen, pool_rows[: asks.k[n]], slates.instead[n])
         _explain(asks, n, signals[found], weights[asks.contexts[n]], model, catalog, slates)
@@ -184,33 +190,38 @@ def better(relevance: Floats, candidate: int) -> int:
 @compiled
 def _diversified(
     asks: Asks, n: int, rows: Ids, relevance: Floats, vectors: Vectors, catalog: CatalogArrays, space: Candidates
-) -> Ids:
-    """Positions of the slate of ask ``n`` among its best candidates."""
+) -> tuple[Ids, Ids]:
+    """Positions of the slate of ask ``n`` among its best candidates, and how often each of those was shown lately."""
     if asks.diversity[n] == 0:
-        return np.arange(min(asks.k[n], len(rows))).astype(np.int32)
+        return np.arange(min(asks.k[n], len(rows))).astype(np.int32), np.zeros(len(rows), np.int32)
+    impressions = give_way(rows, asks.shown[asks.shown_starts[n] : asks.shown_starts[n + 1]], relevance)
     begin, end = asks.history_starts[n], asks.history_starts[n + 1]
     history, feedback = asks.history[begin:end], asks.feedback[begin:end]
     begin, end = asks.older_starts[n], asks.older_starts[n + 1]
     starts, members, shares, wanted = interest_categories(
         rows, catalog.categories, space.places, history, feedback, asks.older[begin:end], asks.older_feedback[begin:end]
     )
-    return choose(relevance, vectors, starts, members, shares, wanted, asks.k[n], asks.diversity[n])
+    chosen = choose(relevance, vectors, starts, members, shares, wanted, asks.k[n], asks.diversity[n])
+    return chosen, impressions
 
 
 @compiled
 def displaced(chosen: Ids, most_relevant: Ids, out: Ids) -> None:
-    """Write the item that each of ``chosen`` (positions by relevance, rising) took the place of into ``out``.
+    """Write the item that each of ``chosen`` (positions by relevance) took the place of into ``out``.
 
     That is for those beyond the ``most_relevant``, in turn, one of the most relevant that were left out.
     """
-    at = place = 0
+    stays = np.zeros(len(most_relevant), np.bool_)
+    for position in chosen:
+        if position < len(most_relevant):
+            stays[position] = True
+    place = 0
     for n in range(len(chosen)):
         out[n] = -1
         if chosen[n] < len(most_relevant):
             continue
-        while at < len(chosen) and chosen[at] <= place:
-            place += chosen[at] == place
-            at += 1
+        while stays[place]:
+            place += 1
         out[n] = most_relevant[place]
         place += 1
 

@@ -63,6 +63,7 @@ def full() -> Profile:
         "model",
         5,
         7,
+        ["i9"],
     )
 
 
