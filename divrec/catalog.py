@@ -61,7 +61,6 @@ class Catalog:
         """Without the text of the description: it can be long, and only the encoder reads it."""
         self.words: list[tuple[str, ...]] = []
         """What each item says about interests: its most telling terms and its categories."""
-        """Terms and categories of each item: what a user's keywords are looked for in."""
         self.categories = ItemCategories()
         self.hidden: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         """Withdrawn: never in a slate."""

@@ -112,7 +112,7 @@ class Engine:
                 terms = event.terms
                 self._learn_review_vector(after, event)
         feedback, weight = feedback_of(self.config.feedback, action, event.rating)
-        if action == "impression":
+        if action == "impression" and event.rating is None:
             after.show(event.item_id)
         else:
             after.answer(event.item_id)

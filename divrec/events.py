@@ -136,7 +136,8 @@ class SlateItem(Struct, kw_only=True, omit_defaults=True, gc=False):
     preferred_to: str | None = None
     """The item that relevance alone would have put into the slate and whose place this one took."""
     impressions: int = 0
-    """How often it was among the user's last 30 impressions without an answer: it gave way for that."""
+    """How often it was among the user's last 30 impressions without an answer, where it gave way for that: not at
+    ``diversity`` 0, nor for an explored place."""
     similarity: float = 0.0
     """Largest cosine similarity to the items above it, in [-1, 1]."""
     reasons: list[Reason] = msgspec.field(default_factory=list)

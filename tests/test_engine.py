@@ -332,3 +332,34 @@ def test_what_an_item_was_preferred_to() -> None:
     told = [item.preferred_to for item in slate if item.preferred_to is not None]
     assert told and told == [item for item in plain if item not in ids(slate)]
     assert all((item.preferred_to is None) == (item.relevance_rank <= 10) for item in slate)
+
+
+def seen(engine: Engine, profile: Profile, items: list[str]) -> Profile:
+    for item in items:
+        profile = clicked(engine, profile, item, action="impression").profile
+    return profile
+
+
+def test_the_next_list_is_not_the_last_one_again() -> None:
+    engine = with_items(60, vectors=True)
+    profile = clicked(engine, Profile("u", 0), "i1", action="like").profile
+    first = engine.recommend(profile, NOW)
+    after = seen(engine, profile, ids(first))
+    second = engine.recommend(after, NOW)
+    assert len(set(ids(first)) & set(ids(second))) < 10
+    assert {item.item_id for item in second if item.impressions} == set(ids(first)) & set(ids(second))
+    third = engine.recommend(seen(engine, after, ids(second)), NOW)
+    assert ids(third) not in (ids(first), ids(second))
+    plain = [engine.recommend(one, NOW, diversity=0.0) for one in (profile, after)]
+    assert plain[0] == plain[1], "at 0 it is relevance alone"
+
+
+def test_an_answer_to_an_impression_ends_it() -> None:
+    engine = with_items(40)
+    profile = seen(engine, Profile("u", 0), ["i1", "i2", "i1", "i3"])
+    assert profile.shown == ["i1", "i2", "i1", "i3"] and not profile.items
+    assert clicked(engine, profile, "i1", action="view").profile.shown == ["i2", "i3"]
+    assert clicked(engine, profile, "i3", action="skip").profile.shown == ["i1", "i2", "i1"]
+    assert profile.shown == ["i1", "i2", "i1", "i3"]
+    many = seen(engine, profile, [f"i{n}" for n in range(40)])
+    assert many.shown == [f"i{n}" for n in range(10, 40)]

@@ -10,7 +10,7 @@ from divrec.config import Config
 from divrec.deltas import Delta, ModelLogRecord
 from divrec.engine import Engine
 from divrec.events import Click, Item, ItemVector, Review, pack_vector
-from divrec.profile import Profile
+from divrec.profile import SHOWN, Profile
 
 USERS = ["ann", "bob"]
 ITEMS = [f"i{n}" for n in range(24)]
@@ -111,7 +111,7 @@ class Stream:
         for profile in self.profiles.values():
             assert len(profile.items) == len(profile.actions) == len(profile.feedback) == len(profile.ts) <= 5
             assert len(profile.consumed.packed) <= 4 * 6 and len(profile.event_ids) <= 8 * 4
-            assert len(profile.keywords) <= 4
+            assert len(profile.keywords) <= 4 and len(profile.shown) <= SHOWN
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

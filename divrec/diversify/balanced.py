@@ -15,9 +15,8 @@ the same for any model's relevance, for vectors in a narrow cone or all around, 
 of one interest (whose slate A holds together) or of many (whose slate it spreads). A term that is not known (no
 categories, no profile) or cannot be changed drops out.
 
-Only s is not so measured: a slate loses the more by an exchange, the fewer candidates the relevance r (scaled to [0, 1])
-rests on. s = n Σ r² / (2 (Σ r)²), one half over the share of the n candidates that it effectively rests on, is 1 for
-half of them: where relevance is sharp, diversity yields.
+s = n Σ r² / (2 (Σ r)²) is how sharp the relevance r (scaled to [0, 1]) of these n candidates is: one half over the
+share of them that it effectively rests on. Where it rests on few an exchange loses more, and diversity yields.
 
 F is maximised greedily, then each pick in turn is exchanged if another is better; the slate is sorted by relevance,
 which changes none of the terms and gives the likely items the seen places. From max-sum diversification (Borodin, Lee
