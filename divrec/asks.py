@@ -26,6 +26,10 @@ class Asks(NamedTuple):
     shown: Ids
     """Items that the user was shown and did not turn to, newest first, -1 where unknown."""
     shown_starts: Ids
+    habits: Ids
+    """Items that the user turned to, -1 where unknown; none unless they may be recommended again."""
+    habit_counts: Floats
+    habit_starts: Ids
     rejected: Ids
     rejected_feedback: Floats
     rejected_starts: Ids

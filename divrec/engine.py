@@ -125,6 +125,8 @@ class Engine:
             delta = self._delta(profile, event, offset, weight, liked=event.rating is None or feedback >= LIKED)
             if teach and self.teaches(delta):
                 [delta] = self.teach([(profile, delta)])
+            if self.config.slate.allow_repeats:
+                after.count(event.item_id)
             after.append(event.item_id, action, feedback, event.ts, self.config.profile.history)
         elif feedback < 0.0:
             after.reject(event.item_id, feedback)
@@ -347,7 +349,7 @@ class Engine:
         older: list[str] = []
         older_feedback: list[float] = []
         older_starts = [0]
-        shown = Ragged()
+        shown, habits, habit_counts = Ragged(), Ragged(), Ragged()
         consumed: list[bytes] = []
         reviews = np.zeros((len(asks), self.catalog.dimensions), np.float32)
         for n, ask in enumerate(asks):
@@ -361,6 +363,8 @@ class Engine:
                 older_feedback += newest(profile.feedback, CATEGORY_HISTORY)[looked_at:]
             older_starts.append(len(older))
             shown.add(map(get, reversed(profile.shown)))
+            habits.add(map(get, profile.habits))
+            habit_counts.add(profile.habits.values())
             rejected.add(map(get, newest(profile.rejected, INTEREST_HISTORY)))
             rejected_feedback.add(newest(profile.rejected_feedback, INTEREST_HISTORY))
             excluded.add(sorted(row for row in map(get, ask.exclude) if row >= 0) if ask.exclude else ())
@@ -380,6 +384,9 @@ class Engine:
             np.array(older_starts, np.int32),
             shown.array(np.int32),
             shown.starts(),
+            habits.array(np.int32),
+            habit_counts.array(np.float32),
+            habits.starts(),
             rejected.array(np.int32),
             rejected_feedback.array(np.float32),
             rejected.starts(),

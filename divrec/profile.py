@@ -10,6 +10,8 @@ from divrec.items import hash64
 
 REJECTED = 20
 """Rejections kept."""
+HABITS = 512
+"""Items whose count is kept; when there are more, the sixteenth part of them that came least often goes."""
 SHOWN = 30
 """Impressions kept."""
 
@@ -42,6 +44,8 @@ class Profile(Struct):
     """Event time of the latest slate."""
     shown: list[str] = field(default_factory=list)
     """Items of the user's latest impressions, oldest first, without those that the user then did something with."""
+    habits: dict[str, int] = field(default_factory=dict)
+    """How often the user turned to each item, the one longest ago first; kept where items may be recommended again."""
 
     def copy(self) -> "Profile":
         """A copy that can be changed: lists and dicts are its own, bytes are shared."""
@@ -64,6 +68,7 @@ class Profile(Struct):
             self.events,
             self.slate_ts,
             self.shown.copy(),
+            self.habits.copy(),
         )
 
     def remember(self, event_id: str, bound: int) -> bool:
@@ -85,6 +90,13 @@ class Profile(Struct):
         self.ts.append(ts)
         if len(self.items) > bound:
             del self.items[0], self.actions[0], self.feedback[0], self.ts[0]
+
+    def count(self, item_id: str) -> None:
+        """Once more to ``habits``. Of those that came equally often the one longest ago goes first."""
+        self.habits[item_id] = self.habits.pop(item_id, 0) + 1
+        if len(self.habits) > HABITS:
+            for leaving in sorted(self.habits, key=self.habits.__getitem__)[: HABITS // 16]:
+                del self.habits[leaving]
 
     def reject(self, item_id: str, feedback: float) -> None:
         self.rejected.append(item_id)

@@ -1,6 +1,8 @@
 """Profiles: what they hold, in which bounds, and how they are stored."""
 
+from collections import Counter
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
@@ -43,6 +45,20 @@ def test_history_and_rejections_are_bounded() -> None:
     assert len(profile.rejected_feedback) == REJECTED
 
 
+@given(st.lists(st.integers(0, 40), max_size=300))
+def test_habits_keep_what_comes_often(items: list[int]) -> None:
+    profile, counts = Profile("u", 0), Counter[str]()
+    with mock.patch("divrec.profile.HABITS", 32):
+        for item in items:
+            profile.count(f"i{item}")
+            counts[f"i{item}"] += 1
+    assert len(profile.habits) <= 32
+    assert all(count <= counts[item] for item, count in profile.habits.items())
+    if len(counts) <= 32:
+        assert profile.habits == counts
+        assert list(profile.habits) == [f"i{item}" for item in dict.fromkeys(reversed(items))][::-1]
+
+
 def full() -> Profile:
     """A profile in which every field differs from its default."""
     return Profile(
@@ -64,6 +80,7 @@ def full() -> Profile:
         5,
         7,
         ["i9"],
+        {"i1": 2},
     )
 
 
@@ -86,6 +103,7 @@ def test_a_copy_is_equal_and_its_own() -> None:
     copy.reject("r2", -0.5)
     copy.remember("e", 10)
     copy.keywords["other"] = 1.0
+    copy.count("i1")
     copy.consumed = copy.consumed.added("i3", 10)
     assert profile == full()
 

@@ -21,6 +21,7 @@ from divrec.config import ModelConfig
 from divrec.interest.vectors import interest_vector
 from divrec.items import ItemIndex, grown
 from divrec.model import POPULAR, ModelArrays
+from divrec.profile import HABITS
 from divrec.retrieve.nearest import nearest
 from divrec.retrieve.signals import (
     CONTENT,
@@ -80,7 +81,7 @@ class CandidateSpace:
 
     def __init__(self, items: ItemIndex, config: ModelConfig) -> None:
         bound = QUERY_HISTORY * config.neighbours + SIMILAR_USERS * USER_ITEMS
-        bound += NEAREST + NEWEST + 2 * POPULAR + REPEATED + EXTRA
+        bound += NEAREST + NEWEST + 2 * POPULAR + REPEATED + HABITS + EXTRA
         self.space = Candidates(
             np.zeros(0, np.int32),
             np.empty(bound, np.int32),
@@ -166,7 +167,11 @@ def retrieve(asks: Asks, n: int, space: Candidates, fresh_ms: float, model: Mode
                 at = _slot(space, history[q], count)
                 count = max(count, at + 1)
                 space.signals[at, REPEAT] += np.float32(1.0 / (1 + q))
-                space.signals[at, HABIT] += np.float32(1)
+        for i in range(asks.habit_starts[n], asks.habit_starts[n + 1]):
+            if asks.habits[i] >= 0:
+                at = _slot(space, asks.habits[i], count)
+                count = max(count, at + 1)
+                space.signals[at, HABIT] = asks.habit_counts[i]
     for item in model.popular:
         count = max(count, _slot(space, item, count) + 1)
     for item in catalog.newest:  # also those that are not fresh: before the first interaction there may be nothing else

@@ -58,8 +58,12 @@ def profile_of(history: list[str], feedback: list[float]) -> Profile:
     return Profile("u", 0, -1, history[::-1], ["like"] * count, feedback[::-1], [NOW] * count)
 
 
-def signals(engine: Engine, history: list[str], feedback: list[float]) -> dict[str, np.ndarray]:
-    asks = engine.pack([Ask(profile_of(history, feedback), NOW)])
+def signals(
+    engine: Engine, history: list[str], feedback: list[float], habits: dict[str, int] | None = None
+) -> dict[str, np.ndarray]:
+    profile = profile_of(history, feedback)
+    profile.habits = habits or {}
+    asks = engine.pack([Ask(profile, NOW)])
     space, model, catalog = engine._candidates.space, engine.model.arrays(), engine.catalog.arrays()
     count = retrieve(asks, 0, space, 30.0 * DAY, model, catalog)
     assert not space.likeness.any(), "the space is clean for the next"
@@ -141,8 +145,8 @@ def test_similar_users_are_those_who_liked_the_same() -> None:
 
 def test_repeats_count_where_they_are_allowed() -> None:
     engine, _ = learned(Config(slate={"allow_repeats": True}))
-    found = signals(engine, ["i3", "i8", "i3"], [1.0] * 3)
-    assert [found["i3"][REPEAT], found["i3"][HABIT]] == pytest.approx([1 + 1 / 3, 2])
+    found = signals(engine, ["i3", "i8", "i3"], [1.0] * 3, {"i3": 7, "gone": 1, "i8": 1})
+    assert [found["i3"][REPEAT], found["i3"][HABIT]] == pytest.approx([1 + 1 / 3, 7])
     assert [found["i8"][REPEAT], found["i8"][HABIT]] == pytest.approx([1 / 2, 1])
     assert found["i5"][REPEAT] == found["i5"][HABIT] == 0.0
 
