@@ -27,7 +27,8 @@ from divrec.model import DAY_MS, Model
 from divrec.profile import Profile
 from divrec.rank.lesson import lessons
 from divrec.rank.weights import CONTEXTS, FEATURES, context_of, pack_lesson
-from divrec.retrieve.candidates import REPEATED, CandidateSpace
+from divrec.retrieve.candidates import REPEATED
+from divrec.retrieve.side_by_side import SideBySide
 from divrec.retrieve.signals import SIGNALS
 from divrec.rules.publish import makes_slate
 from divrec.slate import Slates, empty_slates, make_slates
@@ -83,7 +84,7 @@ class Engine:
         self.catalog = Catalog(self.items, config.model.max_items)
         self.staging = Staging(config.model.max_items)
         self.markers = Markers()
-        self._candidates = CandidateSpace(self.items, config.model)
+        self.side_by_side = SideBySide(self.items, config.model, config.worker.threads)
         self._fresh_ms = config.slate.fresh_days * DAY_MS
         self._exploring = exploring(config.slate.explore) if config.slate.explore else None
         self._unrated = config.feedback.model_dump()
@@ -167,16 +168,15 @@ class Engine:
             return deltas
         befores = [choices[n][0] for n in known]
         asks = self.pack([Ask(before, deltas[n].ts, diversity=0.0) for n, before in zip(known, befores, strict=True)])
-        gradients = lessons(
-            asks,
-            rows[known],
-            np.array([hash64(f"{before.events} {before.user_id}") for before in befores], np.uint64),
-            self._candidates.space,
-            self._fresh_ms,
-            self.model.blend.effective(),
-            self.model.arrays(),
-            self.catalog.arrays(),
-            self.items.fingerprints,
+        seeds = np.array([hash64(f"{before.events} {before.user_id}") for before in befores], np.uint64)
+        gradients = np.zeros((len(known), FEATURES))
+        weights, model, catalog = self.model.blend.effective(), self.model.arrays(), self.catalog.arrays()
+        prints, chosen, fresh_ms = self.items.fingerprints, rows[known], self._fresh_ms
+        self.side_by_side.run(
+            lambda space, begin, end: lessons(
+                asks, begin, end, chosen, seeds, space, fresh_ms, weights, model, catalog, prints, gradients
+            ),
+            len(known),
         )
         contexts = asks.contexts.tolist()
         for at in np.flatnonzero(gradients.any(axis=1)).tolist():
@@ -278,18 +278,13 @@ class Engine:
         if weights is not None:
             used = np.zeros((CONTEXTS, FEATURES), np.float32)
             used[:, : len(SIGNALS)] = weights
-        make_slates(
-            asks,
-            self.model.arrays(),
-            self.catalog.arrays(),
-            self.items.fingerprints,
-            self._candidates.space,
-            used,
-            weights is not None,
-            self.config.slate.pool,
-            self._fresh_ms,
-            explore,
-            slates,
+        model, catalog, prints = self.model.arrays(), self.catalog.arrays(), self.items.fingerprints
+        plain, pool, fresh_ms = weights is not None, self.config.slate.pool, self._fresh_ms
+        self.side_by_side.run(
+            lambda space, begin, end: make_slates(
+                asks, begin, end, model, catalog, prints, space, used, plain, pool, fresh_ms, explore, slates
+            ),
+            len(asks.k),
         )
         return slates
 

@@ -109,6 +109,8 @@ def empty_slates(asks: int, k: int, *, explore: bool) -> Slates:
 @compiled
 def make_slates(
     asks: Asks,
+    begin: int,
+    end: int,
     model: ModelArrays,
     catalog: CatalogArrays,
     fingerprints: npt.NDArray[np.uint32],
@@ -120,12 +122,13 @@ def make_slates(
     explore: bool,
     slates: Slates,
 ) -> None:
-    """Fill ``slates``, and their pools to ``explore``. The rules have the last word: an item that they forbid is in
-    none, whatever came before.
+    """Fill ``slates``, and their pools to ``explore``, for the asks from ``begin`` on, before ``end``.
+
+    The rules have the last word: an item that they forbid is in none, whatever came before.
 
     ``weights`` of each context of the blend, float32[contexts, features]; with ``plain`` the relevance is the score.
     """
-    for n in range(len(asks.k)):
+    for n in range(begin, end):
         count, may = candidates(asks, n, space, fresh_ms, model, catalog, fingerprints)
         release(space, count)
         rows, signals = space.rows[:count], space.signals[:count]

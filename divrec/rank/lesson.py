@@ -13,7 +13,6 @@ from divrec.catalog import CatalogArrays
 from divrec.compiled import compiled
 from divrec.model import ModelArrays
 from divrec.rank.blend import Weights, logs, scale, scales, score
-from divrec.rank.weights import FEATURES
 from divrec.retrieve.candidates import EXTRA, Candidates, candidates, describe, release, shown
 from divrec.retrieve.signals import SIGNALS, WIDTH
 
@@ -29,6 +28,8 @@ _INCREMENT = np.uint64(1_442_695_040_888_963_407)
 @compiled
 def lessons(
     asks: Asks,
+    begin: int,
+    end: int,
     chosen: Ids,
     seeds: npt.NDArray[np.uint64],
     space: Candidates,
@@ -37,13 +38,14 @@ def lessons(
     model: ModelArrays,
     catalog: CatalogArrays,
     fingerprints: npt.NDArray[np.uint32],
-) -> npt.NDArray[np.float64]:
-    """The gradients float64[asks, FEATURES] where the user of each ask then turned to the item in ``chosen``.
+    gradients: npt.NDArray[np.float64],
+) -> None:
+    """Add to ``gradients`` float64[asks, FEATURES] of the asks from ``begin`` on, before ``end``, whose users then
+    turned to the item in ``chosen``.
 
-    ``weights`` are those of all contexts. A row is zero where the item could not have been shown, or nothing else.
+    ``weights`` are those of all contexts. Nothing is added where the item could not have been shown, or nothing else.
     """
-    gradients = np.zeros((len(chosen), FEATURES))
-    for n in range(len(chosen)):
+    for n in range(begin, end):
         _add(
             gradients[n],
             asks,
@@ -57,7 +59,6 @@ def lessons(
             catalog,
             fingerprints,
         )
-    return gradients
 
 
 @compiled

@@ -64,7 +64,7 @@ def signals(
     profile = profile_of(history, feedback)
     profile.habits = habits or {}
     asks = engine.pack([Ask(profile, NOW)])
-    space, model, catalog = engine._candidates.space, engine.model.arrays(), engine.catalog.arrays()
+    space, model, catalog = engine.side_by_side.spaces[0].space, engine.model.arrays(), engine.catalog.arrays()
     count = retrieve(asks, 0, space, 30.0 * DAY, model, catalog)
     assert not space.likeness.any(), "the space is clean for the next"
     found = {engine.items.id(row): space.signals[at].copy() for at, row in enumerate(space.rows[:count])}
@@ -173,5 +173,5 @@ def test_the_widest_history_fits() -> None:
     for n in range(100):
         engine.put_item(Item(item_id=f"new {n}", ts=NOW))
     found = signals(engine, [f"past {n}" for n in range(25)], [1.0] * 25)
-    assert 4_000 < len(found) <= len(engine._candidates.space.rows)
+    assert 4_000 < len(found) <= len(engine.side_by_side.spaces[0].space.rows)
     assert all(values.shape == (WIDTH,) and np.isfinite(values).all() for values in found.values())
