@@ -1,20 +1,19 @@
-"""Slates for people: titles, and reasons in words."""
+"""Slates for people: titles, and tables."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import msgspec
 from rich.table import Table
 
 from divrec.config import Config
-from divrec.events import Reason, Recommendation
+from divrec.events import Reason, SlateItem
+from divrec.explain.words import BETWEEN, TextLanguage, Titles, changes, in_words
 from streams.client.printable import marked
 from streams.kafka.reading import reading
 from streams.topics import Topics
 
 TITLES_WITHIN_S = 5.0
-
-Titles = Mapping[str, str]
 
 
 class _Titled(msgspec.Struct):
@@ -36,48 +35,20 @@ async def read_titles(config: Config) -> dict[str, str]:
     return titles
 
 
-def title_of(item_id: str | None, titles: Titles) -> str:
-    return (item_id and titles.get(item_id)) or (f"item {item_id}" if item_id else "what you liked")
-
-
-def in_words(reason: Reason, titles: Titles) -> str:
-    past = title_of(reason.item_id, titles)
-    match reason.code:
-        case "item_neighbour":
-            return f"goes with {past}"
-        case "transition":
-            return f"often next after {past}"
-        case "content":
-            return f"reads like {past}"
-        case "review":
-            return "reads like your reviews"
-        case "keyword":
-            return f"your interest: {reason.keyword}"
-        case "similar_user":
-            return "liked by people who like what you like"
-        case "well_rated":
-            return "well rated"
-        case "popular_now":
-            return "popular now"
-        case "popular":
-            return "popular"
-        case "repeat":
-            return "you turned to it before"
-        case "fresh":
-            return "new"
-        case "explored":
-            return "shown to learn about it"
-
-
-def _with_share(reason: Reason, titles: Titles) -> str:
-    words = in_words(reason, titles)
+def _with_share(reason: Reason, titles: Titles, language: TextLanguage) -> str:
+    words = in_words(reason, titles, language)
     return words if reason.code == "explored" else f"{words} ({reason.share:.0%})"
 
 
 def slate_table(
-    slate: Recommendation, titles: Titles, *, new: frozenset[str] | None = None, reasons: int | None = None
+    slate: Sequence[SlateItem],
+    titles: Titles,
+    *,
+    language: TextLanguage = "en",
+    new: frozenset[str] | None = None,
+    reasons: int | None = None,
 ) -> Table:
-    """The items of ``slate`` with what diversification changed and why they are there (the first ``reasons``).
+    """The items of ``slate`` with why they are there (the first ``reasons``) and what diversification changed.
 
     Those in ``new`` stand out.
     """
@@ -91,16 +62,16 @@ def slate_table(
     ):
         table.add_column(name, justify=justify, no_wrap=name != "title")  # type: ignore[arg-type]
     table.add_column("because", ratio=1)
-    for item in slate.items:
-        why = "; ".join(_with_share(reason, titles) for reason in item.reasons[:reasons])
-        style = "green" if new is not None and item.item_id in new else None
+    for item in slate:
+        why = [_with_share(reason, titles, language) for reason in item.reasons[:reasons]]
+        why += changes(item, titles, language)
         table.add_row(
             str(item.position),
             marked(item.item_id),
             marked(titles.get(item.item_id, "")),
             f"{item.relevance:.3f}",
             str(item.relevance_rank),
-            marked(why),
-            style=style,
+            marked(BETWEEN[language].join(why)),
+            style="green" if new is not None and item.item_id in new else None,
         )
     return table

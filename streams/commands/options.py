@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ ConfigFile = Annotated[
     typer.Option("--config", metavar="FILE", help="Configuration file; default: DIVREC_CONFIG, else divrec.toml."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Language = Annotated[Literal["en", "zh"], typer.Option(help="Language of the reasons.")]
 
 
 def configured(ctx: typer.Context, file: Path | None, overrides: Mapping[str, Any] | None = None) -> "Config":

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.commands.options import AsJson, ConfigFile, configured, put
+from streams.commands.options import AsJson, ConfigFile, Language, configured, put
 
 if TYPE_CHECKING:
     from divrec.config import Config
@@ -21,6 +21,7 @@ def recommend(
     exclude: Annotated[list[str] | None, typer.Option(metavar="ID", help="Not this item; may be repeated.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, metavar="S", help="Seconds to wait for the answer.")] = 10.0,
     latest: Annotated[bool, typer.Option("--latest", help="The latest slate in Redis, instead of asking.")] = False,
+    language: Language = "en",
     as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
@@ -46,7 +47,7 @@ def recommend(
     if as_json:
         put(encode(slate))
     else:
-        _show(settings, slate)
+        _show(settings, slate, language)
 
 
 async def _latest(settings: "Config", user: str) -> "Recommendation | None":
@@ -61,7 +62,7 @@ async def _latest(settings: "Config", user: str) -> "Recommendation | None":
         await store.close()
 
 
-def _show(settings: "Config", slate: "Recommendation") -> None:
+def _show(settings: "Config", slate: "Recommendation", language: Language) -> None:
     import asyncio
 
     from rich.console import Console
@@ -73,7 +74,7 @@ def _show(settings: "Config", slate: "Recommendation") -> None:
         return
     titles = asyncio.run(read_titles(settings))
     console = Console()
-    console.print(slate_table(slate, titles))
+    console.print(slate_table(slate.items, titles, language=language))
     console.print(
         f"rank: by relevance alone; diversity {slate.diversity:g}, model version {slate.version}", style="dim"
     )

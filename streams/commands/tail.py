@@ -118,8 +118,9 @@ def _shower(settings: "Config", topic: TopicName) -> "Callable[[Message], None]"
 def _slates(settings: "Config", output: Callable[[str], None]) -> "Callable[[Message], None]":
     import asyncio
 
+    from divrec.explain.words import in_words
     from streams.client.printable import marked
-    from streams.client.wording import in_words, read_titles
+    from streams.client.wording import read_titles
     from streams.codec import decode_recommendation
 
     titles = asyncio.run(read_titles(settings))

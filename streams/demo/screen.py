@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from divrec.events import Recommendation
-from streams.client.wording import Titles, in_words, slate_table
+from divrec.explain.words import Titles, in_words
+from streams.client.wording import slate_table
 from streams.demo.excerpt import GOOD
 from streams.demo.measure import SLATE, Measures
 
@@ -101,7 +102,7 @@ class Screen:
     def slate(self, caption: str, slate: Recommendation, new: frozenset[str] | None = None) -> None:
         self.console.print()
         self.console.print(caption, style="bold", markup=False, highlight=False)
-        self.console.print(slate_table(slate, self._titles, new=new, reasons=2))
+        self.console.print(slate_table(slate.items, self._titles, new=new, reasons=2))
 
     def summary(self, measures: Measures, unanswered: int, seconds: float) -> None:
         """The last table."""
