@@ -23,6 +23,7 @@ from streams.commands.replay import replay
 from streams.commands.schemas import schemas
 from streams.commands.tail import tail
 from streams.commands.topics import topics
+from streams.commands.whatif import whatif
 from streams.commands.worker import up, worker
 
 EXIT_ERROR = 2
@@ -56,8 +57,9 @@ def divrec(ctx: typer.Context, config: ConfigFile = None) -> None:
     ctx.obj = config
 
 
-for command in (demo, up, worker, replay, backfill, evaluate, dump, produce, tail, recommend, digest, doctor, schemas):
+for command in (demo, up, worker, replay, backfill, evaluate, dump, produce, tail, recommend, whatif, digest, doctor):
     app.command()(command)
+app.command()(schemas)
 app.add_typer(topics, name="topics")
 app.add_typer(dead_letters, name="dead-letters")
 app.command()(redrive)

@@ -1,6 +1,6 @@
 """A replica: an engine that follows the model log, the catalogue and the item vectors.
 
-Every recommend worker holds one, and so does whoever only looks (``divrec digest``).
+Every recommend worker holds one, and so does whoever only looks (``divrec digest``, ``divrec whatif``).
 """
 
 import asyncio
@@ -31,13 +31,17 @@ _TURN = 20
 
 
 class Replica:
-    """``engine`` is brought up to date by ``start`` and kept so by ``follow``."""
+    """``engine`` is brought up to date by ``start`` and kept so by ``follow``.
 
-    def __init__(self, config: Config) -> None:
+    Without ``snapshots`` it writes none, nor any digest into the log.
+    """
+
+    def __init__(self, config: Config, *, snapshots: bool = True) -> None:
         self._config = config
         self._topics = Topics(config)
         self._directory = snapshot_directory(config)
         self._consumer = make_consumer(config)
+        self._snapshots = snapshots
         self._snapshot_at = 0
         self._background: set[asyncio.Task[None]] = set()
         self.skipped = 0
@@ -173,7 +177,8 @@ class Replica:
             log.error("%s:%d:%d: skipped (%s)", message.topic, message.partition, message.offset, kind, extra=position)
         if message.topic == self._topics.model_log:
             self.engine.model.version = message.offset + 1
-            self._mark(message.offset + 1)
+            if self._snapshots:
+                self._mark(message.offset + 1)
 
     def _apply(self, message: Message) -> None:
         self.engine.apply(decode_record(message.value or b""), message.offset)
@@ -238,9 +243,9 @@ def snapshot_directory(config: Config) -> Path:
     return config.worker.state_dir.expanduser() / "snapshots" / config.generation
 
 
-async def read_replica(config: Config) -> Replica:
+async def read_replica(config: Config, *, snapshots: bool = True) -> Replica:
     """A replica as of now, which does not follow."""
-    replica = Replica(config)
+    replica = Replica(config, snapshots=snapshots)
     try:
         await replica.start()
     finally:

@@ -24,8 +24,8 @@ from streams.topics import Topics
 from tests.streams.running import body, headers, prepared, read, send
 
 COMMANDS = (
-    *("demo", "up", "worker", "replay", "produce", "tail", "recommend", "digest", "schemas", "topics"),
-    *("dead-letters", "redrive"),
+    *("demo", "up", "worker", "replay", "produce", "tail", "recommend", "whatif", "digest"),
+    *("schemas", "topics", "dead-letters", "redrive"),
 )
 HEAVY = {"faust", "aiokafka", "torch", "numba", "transformers", "pydantic", "redis", "numpy", "rich.progress"}
 
