@@ -131,7 +131,7 @@ class EncoderConfig(Section):
 class WorkerConfig(Section):
     state_dir: Path = Path(".divrec/state")
     """Snapshots and the side files of a worker."""
-    batch: Annotated[int, Field(gt=0, le=2_000)] = 200
+    batch: Annotated[int, Field(gt=0, le=2_000)] = 500
     threads: Annotated[int, Field(gt=0, le=64)] = 2
     """Threads that make the slates and lessons of a batch, while another one reads and writes."""
     cached_profiles: Positive = 50_000

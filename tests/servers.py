@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import pytest
 import redis
 
 from divrec.config import Config, KafkaConfig
@@ -18,6 +19,12 @@ from streams.local.servers import LOOPBACK, broker_command, free_ports, listens,
 from streams.topics import wait_for_broker
 
 KAFKA = Path(__file__).parents[1] / "deploy" / "kafka"
+
+
+ON_KAFKA_ONLY = pytest.mark.parametrize(
+    "broker", [pytest.param("kafka_broker", marks=pytest.mark.kafka, id="kafka_broker")], indirect=True
+)
+"""For long tests of what the embedded broker sees in others."""
 
 
 def kafka_absent() -> str | None:

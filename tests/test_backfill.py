@@ -119,7 +119,7 @@ class Killed(Exception):
     pass
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(stops=st.lists(st.integers(0, EVENTS), min_size=1, max_size=3), every=st.integers(800, 2_000))
 def test_stopped_anywhere_it_goes_on(
     files: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory, stops: list[int], every: int

@@ -10,7 +10,7 @@ from streams.codec import Message, Record, now_ms
 from streams.ingest import Ingest
 from streams.leaving import EXIT_OK
 from streams.topics import Topics, partition_of
-from tests.servers import Broker
+from tests.servers import ON_KAFKA_ONLY, Broker
 from tests.streams.running import body, headers, prepared, read, send, worker
 
 CONFIG = Config(kafka={"partitions": 4})
@@ -127,6 +127,7 @@ def configured(broker: Broker, tmp_path: Path) -> Config:
     return prepared(Config(kafka=kafka, worker={"state_dir": tmp_path}))
 
 
+@ON_KAFKA_ONLY
 def test_events_survive_kill_9(configured: Config) -> None:
     """All arrive, each user's in order, and what is repeated repeats its id."""
     config, topics = configured, Topics(configured)

@@ -23,7 +23,7 @@ from streams.encoding.reencode import Reencoding
 from streams.kafka.log_reader import Followed
 from streams.replica import Replica, read_replica
 from streams.topics import COMPACTED_PARTITIONS, Topics, partition_of
-from tests.servers import EmbeddedBroker, ValkeyServer, config_for
+from tests.servers import ON_KAFKA_ONLY, EmbeddedBroker, ValkeyServer, config_for
 from tests.streams.running import Worker, body, prepared, producing, read, send, worker
 from tests.streams.switching import ENCODE, RECOMMEND, HashModel
 from tests.text.tiny_bert import WORDS, save_random_bert
@@ -187,6 +187,7 @@ def quickly_compacted(config: Config) -> None:
     asyncio.run(creating())
 
 
+@ON_KAFKA_ONLY
 def test_a_switch_there_and_back_under_clicks(config: Config, tmp_path: Path) -> None:
     config = with_model(config, A)
     config = config.model_copy(update={"encoder": config.encoder.model_copy(update={"cache_dir": tmp_path / "cache"})})
