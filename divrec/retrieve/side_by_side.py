@@ -16,11 +16,17 @@ class SideBySide:
 
     def __init__(self, items: ItemIndex, config: ModelConfig, threads: int) -> None:
         self.spaces = [CandidateSpace(items, config) for _ in range(threads)]
-        self._pool = ThreadPoolExecutor(max(1, threads - 1), "slates")
+        self._pool: ThreadPoolExecutor | None = None
+        """Made when it is first needed: an engine without one can be copied and pickled."""
 
     def run(self, work: Callable[[Candidates, int, int], None], count: int) -> None:
         """``work(space, begin, end)`` for parts that make up ``range(count)``, the first of them in this thread."""
         parts = min(len(self.spaces), max(1, count // PART))
+        if parts == 1:
+            work(self.spaces[0].space, 0, count)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(len(self.spaces) - 1, "slates")
         bounds = [count * n // parts for n in range(parts + 1)]
         others = [self._pool.submit(work, self.spaces[n].space, bounds[n], bounds[n + 1]) for n in range(1, parts)]
         try:
