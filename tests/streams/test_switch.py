@@ -23,7 +23,7 @@ from streams.encoding.reencode import Reencoding
 from streams.kafka.log_reader import Followed
 from streams.replica import Replica, read_replica
 from streams.topics import COMPACTED_PARTITIONS, Topics, partition_of
-from tests.servers import ON_KAFKA_ONLY, EmbeddedBroker, ValkeyServer, config_for
+from tests.servers import ON_KAFKA_ONLY, Broker, EmbeddedBroker, ValkeyServer, config_for
 from tests.streams.running import Worker, body, prepared, producing, read, send, worker
 from tests.streams.switching import ENCODE, RECOMMEND, HashModel
 from tests.text.tiny_bert import WORDS, save_random_bert
@@ -230,11 +230,12 @@ def test_a_switch_there_and_back_under_clicks(config: Config, tmp_path: Path) ->
     check_replica(asyncio.run(read_replica(with_model(config, "none of these"))), texts(config), A)
 
 
-def test_with_two_real_models(embedded_broker: EmbeddedBroker, valkey: ValkeyServer, tmp_path: Path) -> None:
+@ON_KAFKA_ONLY
+def test_with_two_real_models(broker: Broker, valkey: ValkeyServer, tmp_path: Path) -> None:
     small, large = tmp_path / "m-32", tmp_path / "m-64"
     save_random_bert(small, seed=1, hidden=32)
     save_random_bert(large, seed=2, hidden=64)
-    config = config_for(embedded_broker, valkey, tmp_path, encoder={"model": str(small), "cache_dir": tmp_path})
+    config = config_for(broker, valkey, tmp_path, encoder={"model": str(small), "cache_dir": tmp_path})
     topics = Topics(prepared(config))
     send(config, [item_record(config, f"i{n}", f"{WORDS[n % 7]} {WORDS[n % 5]} {n}") for n in range(40)])
 
@@ -250,11 +251,12 @@ def test_with_two_real_models(embedded_broker: EmbeddedBroker, valkey: ValkeySer
     with worker(config, "streams.recommend", RECOMMEND) as recommend:
         with clicking(config) as clicks:
             for model in (small, large):
-                with encoding(config, str(model), pause=-1):
+                with encoding(config, str(model), pause=-1) as encoder:
                     expected = [4] * (len(named) + 1)
                     found = read(config, topics.item_vectors, lambda m, e=expected: [*ready(m).values()] == e)
                     named += ready(found).keys() - set(named)
                     read(config, topics.recommendations, until(named[-1]))
+                    assert encoder.end() == 0
         check_order(config, clicks, named)
         assert recommend.end() == 0
 
