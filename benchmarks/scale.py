@@ -5,7 +5,7 @@
 For each size a made-up stream goes through `divrec backfill` (profiles on disk, no broker): twice as many users as
 items, three events an item (at least 200,000), items chosen by a power law within the categories that a user is after,
 which drift. All items have vectors of 384 dimensions, near their category's. Then random users of the latest are
-answered with slates of 10, in batches of 200 as the recommend worker does, on one thread.
+answered with slates of 10, in batches of 200, on `worker.threads` as the recommend worker does.
 
 - ``events/s``: learning, over the wall time from the first event to the snapshot on disk.
 - ``µs a slate``: CPU time of the process. ``times`` is relative to the smallest catalogue.
