@@ -58,6 +58,7 @@ LESSON_LATER_EVERY = 64
 LATER = 100_000
 """The blend learns from one in ``LESSON_EVERY`` events, of those after so many from one in ``LESSON_LATER_EVERY``."""
 TURN_S = 1e-4
+"""Of a thread that holds the interpreter while another one waits for it."""
 CHECKPOINT_EVERY = 1_000_000
 """Events between two checkpoints."""
 _KNOWN_USERS = 200_000

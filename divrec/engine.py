@@ -168,7 +168,7 @@ class Engine:
             return deltas
         befores = [choices[n][0] for n in known]
         asks = self.pack([Ask(before, deltas[n].ts, diversity=0.0) for n, before in zip(known, befores, strict=True)])
-        seeds = np.array([hash64(f"{before.events} {before.user_id}") for before in befores], np.uint64)
+        seeds = np.array([before.seed for before in befores], np.uint64)
         gradients = np.zeros((len(known), FEATURES))
         weights, model, catalog = self.model.blend.effective(), self.model.arrays(), self.catalog.arrays()
         prints, chosen, fresh_ms = self.items.fingerprints, rows[known], self._fresh_ms
@@ -292,9 +292,8 @@ class Engine:
         """The made slates as events, with reasons; those that explore are drawn here."""
         if self._exploring is None:
             return self._events(asks, slates)
-        k = self.config.slate.k
         profiles = [ask.profile if ask.explore else None for ask in asks]
-        sizes = [k if ask.k is None else ask.k for ask in asks]
+        sizes = [_k(ask, self.config.slate) for ask in asks]
         drawn = self._exploring.draw(profiles, slates, sizes, self.catalog.vectors)
         found = self._events(asks, drawn.slates)
         drawn.mark(found)
@@ -341,10 +340,7 @@ class Engine:
         history, feedback, liked = Ragged(), Ragged(), Ragged()
         looked_at = REPEATED if slate.allow_repeats else QUERY_HISTORY
         rejected, rejected_feedback, excluded = Ragged(), Ragged(), Ragged()
-        older: list[str] = []
-        older_feedback: list[float] = []
-        older_starts = [0]
-        shown, habits, habit_counts = Ragged(), Ragged(), Ragged()
+        older, older_feedback, shown, habits, habit_counts = Ragged(), Ragged(), Ragged(), Ragged(), Ragged()
         consumed: list[bytes] = []
         reviews = np.zeros((len(asks), self.catalog.dimensions), np.float32)
         for n, ask in enumerate(asks):
@@ -353,10 +349,9 @@ class Engine:
             history.add(map(get, newest(profile.items, looked_at)))
             feedback.add(told)
             liked.add(map(self._liked, newest(profile.actions, looked_at), told))
-            if _diversity(ask, slate) > 0.0:
-                older += newest(profile.items, CATEGORY_HISTORY)[looked_at:]
-                older_feedback += newest(profile.feedback, CATEGORY_HISTORY)[looked_at:]
-            older_starts.append(len(older))
+            before = CATEGORY_HISTORY if _diversity(ask, slate) > 0.0 else 0
+            older.add(map(get, newest(profile.items, before)[looked_at:]))
+            older_feedback.add(newest(profile.feedback, before)[looked_at:])
             shown.add(map(get, reversed(profile.shown)))
             habits.add(map(get, profile.habits))
             habit_counts.add(profile.habits.values())
@@ -374,9 +369,9 @@ class Engine:
             feedback.array(np.float32),
             liked.array(np.bool_),
             history.starts(),
-            self.items.rows(older),
-            np.array(older_feedback, np.float32),
-            np.array(older_starts, np.int32),
+            older.array(np.int32),
+            older_feedback.array(np.float32),
+            older.starts(),
             shown.array(np.int32),
             shown.starts(),
             habits.array(np.int32),
@@ -395,7 +390,7 @@ class Engine:
             np.array([self.model.users.number(user_hash(ask.profile.user_id)) for ask in asks], np.int32),
             np.array([_context(ask) for ask in asks], np.int32),
             np.array([ask.now for ask in asks], np.int64),
-            np.array([slate.k if ask.k is None else ask.k for ask in asks], np.int32),
+            np.array([_k(ask, slate) for ask in asks], np.int32),
             np.array([_diversity(ask, slate) for ask in asks], np.float32),
             slate.allow_repeats,
         )
@@ -453,6 +448,10 @@ def _distinct(items: list[str], but: str, count: int) -> list[int]:
 def user_hash(user_id: str) -> int:
     """By what the model tells users apart: 63 bits, never 0."""
     return hash64(user_id) >> 1 or 1
+
+
+def _k(ask: Ask, config: SlateConfig) -> int:
+    return config.k if ask.k is None else ask.k
 
 
 def _diversity(ask: Ask, config: SlateConfig) -> float:

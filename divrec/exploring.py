@@ -14,7 +14,6 @@ import numpy as np
 
 from divrec.events import Reason, SlateItem
 from divrec.interest.vectors import Vectors
-from divrec.items import hash64
 from divrec.profile import Profile
 from divrec.rank.exploration import Exploration, Explored
 from divrec.slate import POOLS, Slates, similarity_above
@@ -76,5 +75,5 @@ class Exploring:
         for pool, count in zip(POOLS, pooled, strict=True):
             pools[pool] = rows[end : end + count]
             end += count
-        random = np.random.default_rng(hash64(f"{profile.events} {profile.user_id}"))
+        random = np.random.default_rng(profile.seed)
         return self._exploration.draw(rows[:size], pools, k, random)

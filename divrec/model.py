@@ -295,8 +295,7 @@ class Model:
     def state(self) -> ModelState:
         """A copy of everything that replicas share, in their common order."""
         order = self.order
-        position = np.full(self.items.capacity + 1, -1, np.int32)  # one more: the empty slot -1 maps to -1
-        position[order] = np.arange(len(order), dtype=np.int32)
+        position = np.append(self._places, np.int32(-1))  # one more: the empty slot -1 maps to -1
         users = self.users.rows()
         return ModelState(
             version=self.version,

@@ -71,6 +71,11 @@ class Profile(Struct):
             self.habits.copy(),
         )
 
+    @property
+    def seed(self) -> int:
+        """Of what is drawn at random for this user after so many events: the same wherever and whenever that is."""
+        return hash64(f"{self.events} {self.user_id}")
+
     def remember(self, event_id: str, bound: int) -> bool:
         """Count an event id among the last ``bound``; False if it is one of them already."""
         told = hash64(event_id).to_bytes(8, "little")

@@ -224,6 +224,11 @@ class _Text:
             return line.decode(errors="replace")
 
 
+def opened(path: Path) -> io.BufferedIOBase:
+    """The bytes of a file that may be compressed by gzip."""
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
 def _lines(source: Source, progress: Progress | None = None) -> Iterator[bytes]:
     """Lines with their ends; of one that is too large, only the first part, which is still too large."""
     limit = MAX_MESSAGE_BYTES + 2

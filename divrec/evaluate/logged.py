@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from divrec.errors import ConfigError
-from divrec.evaluate.policy import Floats, Outcome, ShownSlate, Turn, estimate, rewards
+from divrec.evaluate.policy import Floats, Outcome, ShownSlate, Turn, estimate, rewards, targets
 from divrec.events import Recommendation, SlateItem
 
 GROUPS = 8_192
@@ -25,15 +25,7 @@ def unexplored(items: list[SlateItem]) -> list[float]:
 
 def by_relevance(items: list[SlateItem]) -> list[float]:
     """The same, had nothing been explored or diversified."""
-    above: set[int] = set()
-    best = 1
-    found = []
-    for item in items:
-        while best in above:
-            best += 1
-        found.append(float(item.relevance_rank == best))
-        above.add(item.relevance_rank)
-    return found
+    return targets([item.relevance_rank for item in items], range(1, len(items) + 1))
 
 
 POLICIES: dict[str, Callable[[list[SlateItem]], list[float]]] = {"unexplored": unexplored, "relevance": by_relevance}

@@ -15,7 +15,7 @@ Intervals are bootstraps over groups of shown items that hang together: of one s
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ DRAWS = 2_000
 LEVEL = 0.95
 
 Floats = npt.NDArray[np.float64]
+T = TypeVar("T")
 
 
 class Estimate(NamedTuple):
@@ -87,12 +88,17 @@ def rewards(slates: Sequence[ShownSlate], turns: Iterable[Turn], within_ms: int)
     return found
 
 
-def targets(shown: Sequence[str], ranked: Sequence[str]) -> list[float]:
+def targets(shown: Sequence[T], ranked: Iterable[T]) -> list[float]:
     """q of each of ``shown`` if the policy in question always shows the best of ``ranked`` that is not shown yet."""
     found = []
-    for position, item_id in enumerate(shown):
-        above = shown[:position]
-        found.append(float(item_id == next((other for other in ranked if other not in above), None)))
+    above: set[T] = set()
+    best = iter(ranked)
+    following = next(best, None)
+    for item in shown:
+        while following in above:
+            following = next(best, None)
+        found.append(float(item == following))
+        above.add(item)
     return found
 
 

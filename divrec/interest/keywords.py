@@ -32,8 +32,3 @@ def decay(keywords: Keywords, age_ms: int, half_life_ms: float) -> None:
         factor = 2.0 ** (-age_ms / half_life_ms)
         for term in keywords:
             keywords[term] *= factor
-
-
-def top_keywords(keywords: Keywords, count: int) -> list[tuple[str, float]]:
-    """The strongest words with their weights, strongest first (ties in alphabetical order)."""
-    return sorted(keywords.items(), key=lambda pair: (-pair[1], pair[0]))[:count]

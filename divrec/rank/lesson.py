@@ -46,58 +46,29 @@ def lessons(
     ``weights`` are those of all contexts. Nothing is added where the item could not have been shown, or nothing else.
     """
     for n in range(begin, end):
-        _add(
-            gradients[n],
-            asks,
-            n,
-            chosen[n],
-            seeds[n],
-            space,
-            fresh_ms,
-            weights[asks.contexts[n]],
-            model,
-            catalog,
-            fingerprints,
-        )
-
-
-@compiled
-def _add(
-    gradient: npt.NDArray[np.float64],
-    asks: Asks,
-    n: int,
-    chosen: int,
-    seed: np.uint64,
-    space: Candidates,
-    fresh_ms: float,
-    weights: Weights,
-    model: ModelArrays,
-    catalog: CatalogArrays,
-    fingerprints: npt.NDArray[np.uint32],
-) -> None:
-    others = _others(asks, n, chosen, seed, model, catalog, fingerprints)
-    if len(others) == 0 or not shown(asks, n, np.array([chosen], np.int32), catalog, fingerprints)[0]:
-        return
-    count, may = candidates(asks, n, space, fresh_ms, model, catalog, fingerprints)
-    places = describe(space, np.append(np.int32(chosen), others), model, count)
-    held = max(count, places.max() + 1)
-    release(space, held)
-    low, factor = scales(space.signals, may)
-    z = np.empty((len(places), WIDTH), np.float32)
-    for i in range(len(places)):
-        z[i] = space.signals[places[i]]
-    scale(z, low, factor)
-    odds = score(z, weights)
-    odds = np.exp(odds - odds.max())
-    odds /= odds.sum()
-    strength = odds[0] ** np.float32(LIKELY)
-    logarithms = np.empty(z.size, np.float32)
-    logs(z.reshape(z.size), logarithms)
-    for i in range(len(places)):
-        error = strength * ((np.float32(1) if i == 0 else np.float32(0)) - odds[i])
-        for s in range(len(SIGNALS)):
-            gradient[s] += error * z[i, s]
-            gradient[len(SIGNALS) + s] += error * logarithms[i * WIDTH + s]
+        others = _others(asks, n, chosen[n], seeds[n], model, catalog, fingerprints)
+        if len(others) == 0 or not shown(asks, n, chosen[n : n + 1], catalog, fingerprints)[0]:
+            continue
+        count, may = candidates(asks, n, space, fresh_ms, model, catalog, fingerprints)
+        places = describe(space, np.append(chosen[n : n + 1], others), model, count)
+        held = max(count, places.max() + 1)
+        release(space, held)
+        low, factor = scales(space.signals, may)
+        z = np.empty((len(places), WIDTH), np.float32)
+        for i in range(len(places)):
+            z[i] = space.signals[places[i]]
+        scale(z, low, factor)
+        odds = score(z, weights[asks.contexts[n]])
+        odds = np.exp(odds - odds.max())
+        odds /= odds.sum()
+        strength = odds[0] ** np.float32(LIKELY)
+        logarithms = np.empty(z.size, np.float32)
+        logs(z.reshape(z.size), logarithms)
+        for i in range(len(places)):
+            error = strength * ((np.float32(1) if i == 0 else np.float32(0)) - odds[i])
+            for s in range(len(SIGNALS)):
+                gradients[n, s] += error * z[i, s]
+                gradients[n, len(SIGNALS) + s] += error * logarithms[i * WIDTH + s]
 
 
 @compiled

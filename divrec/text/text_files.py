@@ -1,6 +1,5 @@
 """Files of items, of reviews or of plain lines as texts with ids, each as the encode worker would read it."""
 
-import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -83,7 +82,7 @@ class TextFiles:
 
 
 def _lines(path: Path) -> Iterator[Text]:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with readers.opened(path) as file:
         try:
             while line := file.readline(MAX_MESSAGE_BYTES):
                 rest = line

@@ -1,6 +1,5 @@
 """Files of word vectors: GloVe's, and word2vec's as text and binary, plain or compressed by gzip."""
 
-import gzip
 import importlib.util
 import zlib
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from divrec.data.readers import opened
 from divrec.errors import EncoderError
 
 
@@ -44,7 +44,7 @@ def read_word_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
 
 def _layout(path: Path) -> Layout:
     """Raises EncoderError where the size of the file contradicts its header, or its last line does not end."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with opened(path) as file:
         first = file.readline(1 << 16)
         begins = file.read(1 << 12)
     size, last = _end(path)
@@ -64,7 +64,7 @@ def _layout(path: Path) -> Layout:
 
 def _end(path: Path) -> tuple[int, bytes]:
     """How long the content is, and its last byte. Reads through what is compressed: a cut shows there."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with opened(path) as file:
         if path.suffix != ".gz":
             size = file.seek(0, 2)
             file.seek(-min(1, size), 2)

@@ -96,9 +96,9 @@ def _recommendations(path: Path) -> Iterator["Recommendation"]:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    import gzip
+    from divrec.data.readers import opened
 
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with opened(path) as file:
         yield from filter(bytes.strip, file)
 
 
