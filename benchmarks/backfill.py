@@ -35,7 +35,7 @@ from divrec.engine import Ask
 from divrec.events import ItemVector, pack_vector
 from divrec.profile import Profile
 from divrec.warm_up import warm_up
-from streams.collector import quiet_collector
+from streams.memory import quiet_collector
 from streams.topics import partition_of
 
 BATCH = 200

@@ -40,7 +40,7 @@ from divrec.evaluate.prequential import Evaluation, evaluate
 from divrec.evaluate.report import as_json
 from divrec.evaluate.stream import WIDE, Stream, read_stream
 from divrec.events import Item
-from streams.collector import quiet_collector
+from streams.memory import quiet_collector
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 SLOW_LIMIT = 20_000

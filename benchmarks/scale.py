@@ -36,7 +36,7 @@ from divrec.engine import Ask
 from divrec.events import Click, Item, ItemVector, pack_vector
 from divrec.state.store import NOTHING
 from divrec.warm_up import warm_up
-from streams.collector import quiet_collector
+from streams.memory import quiet_collector
 from streams.topics import partition_of
 
 DIMENSIONS = 384

@@ -27,10 +27,10 @@ from divrec.state.store import NOTHING, Advance, Store, Write
 from divrec.warm_up import warm_up
 from streams.batches import Acks, fail, intake
 from streams.codec import Message, Record, dead_letter, decode_event, event_id, event_time, send_all, value_of
-from streams.collector import quiet_collector
 from streams.computation import STAGE, Arrived, Computation, Outcome
 from streams.health.gauges import of_consumer, of_profiles, of_replica
 from streams.kafka.log_reader import begin_of, holds, read_range
+from streams.memory import quiet_collector, return_large_blocks
 from streams.quality import SlateQuality
 from streams.replica import Replica
 from streams.topics import Topics, partition_of
@@ -418,6 +418,7 @@ async def let_in(store: Store) -> None:
 
 async def set_up(worker: Worker) -> None:
     """Be a caught-up replica, then take part."""
+    return_large_blocks()
     store = RedisStore(worker.config.redis, f"{worker.config.kafka.prefix}{worker.config.generation}")
     worker.closers.append(store.close)
     await let_in(store)

@@ -40,7 +40,7 @@ def backfill(
 
     from divrec.backfill import Backfill
     from divrec.errors import ConfigError
-    from streams.collector import quiet_collector
+    from streams.memory import quiet_collector, return_large_blocks
 
     settings = configured(ctx, config, {"redis": {"url": redis}} if redis else None)
     try:
@@ -49,6 +49,7 @@ def backfill(
         raise ConfigError(f"--out: expected a directory that can be made at {out}: {error.strerror}") from None
     history = _history(settings, logs, out / "rejects.jsonl", columns, items or [], items_map, preset, encode)
     quiet_collector()
+    return_large_blocks()
     with history, Backfill(settings, out, history) as work:
         _learn(work, history)
         loaded = asyncio.run(_load(work, settings)) if redis else 0

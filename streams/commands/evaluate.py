@@ -72,7 +72,7 @@ def evaluate(
     from divrec.evaluate.models import MODELS, check_names, default_names
     from divrec.evaluate.report import INTERVAL, tables
     from divrec.evaluate.report import as_json as figures
-    from streams.collector import quiet_collector
+    from streams.memory import quiet_collector
 
     if policy is not None:
         _with_policy_alone(
