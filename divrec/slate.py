@@ -135,7 +135,7 @@ def make_slates(
         normalise(signals, may)
         scores = score(signals, weights[asks.contexts[n]])
         relevance = np.where(may, scores, np.float32(-1)) if plain else relevance_of(scores, may)
-        pool = top(relevance, max(pool_size, asks.k[n]))
+        pool = top(relevance, max(pool_size, asks.k[n]) if asks.diversity[n] > 0 else asks.k[n])
         pool_rows = rows[pool]
         vectors = catalog.vectors[pool_rows]
         chosen, impressions = _diversified(asks, n, pool_rows, relevance[pool], vectors, catalog, space)

@@ -35,23 +35,31 @@ def normalise(signals: Weights, allowed: npt.NDArray[np.bool_]) -> None:
 
 @compiled_fast
 def scales(signals: Weights, allowed: npt.NDArray[np.bool_]) -> tuple[Weights, Weights]:
-    """min x_s and 1 / (max x_s - min x_s) over what is allowed, float32[WIDTH]; 0 and 0 where all are equal."""
+    """min x_s and 1 / (max x_s - min x_s) over what is allowed, float32[WIDTH]; 0 and 0 where all are equal.
+
+    What is not allowed is given the signals of an item that is: then every row counts, and none has to be asked for.
+    """
     low, factor = np.zeros(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
     first = 0
     while first < len(allowed) and not allowed[first]:
         first += 1
     if first == len(allowed):
         return low, factor
-    flat = signals.reshape(signals.size)
-    least, most, tile = tiled(signals[first]), tiled(signals[first]), np.empty(LANES, np.float32)
-    for begin in range(0, len(allowed), ROWS):
-        for row in range(ROWS):
-            c = begin + row if begin + row < len(allowed) and allowed[begin + row] else first
-            tile[row * WIDTH : (row + 1) * WIDTH] = flat[c * WIDTH : (c + 1) * WIDTH]
+    for c in range(len(allowed)):
+        if not allowed[c]:
+            for s in range(WIDTH):
+                signals[c, s] = signals[first, s]
+    flat = signals[: len(allowed)].reshape(len(allowed) * WIDTH)
+    least, most = tiled(signals[first]), tiled(signals[first])
+    whole = len(flat) - len(flat) % LANES
+    for begin in range(0, whole, LANES):
+        tile = flat[begin : begin + LANES]
         for lane in range(LANES):
-            x = tile[lane]
-            least[lane] = x if x < least[lane] else least[lane]
-            most[lane] = x if x > most[lane] else most[lane]
+            least[lane] = tile[lane] if tile[lane] < least[lane] else least[lane]
+            most[lane] = tile[lane] if tile[lane] > most[lane] else most[lane]
+    for at in range(whole, len(flat)):
+        least[at - whole] = min(least[at - whole], flat[at])
+        most[at - whole] = max(most[at - whole], flat[at])
     for s in range(WIDTH):
         high = np.float32(0)
         low[s] = least[s]
@@ -85,19 +93,21 @@ def score(z: Weights, weights: Weights) -> Weights:
     plain, logarithmic = np.zeros(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
     plain[:signals], logarithmic[:signals] = weights[:signals], weights[signals:]
     plain, logarithmic = tiled(plain), tiled(logarithmic)
-    flat = z.reshape(z.size)
+    flat, parts = z.reshape(z.size), np.empty(z.size, np.float32)
+    logs(flat, parts)
+    whole = len(flat) - len(flat) % LANES
+    for begin in range(0, whole, LANES):
+        for lane in range(LANES):
+            at = begin + lane
+            parts[at] = plain[lane] * flat[at] + logarithmic[lane] * parts[at]
+    for at in range(whole, len(flat)):
+        parts[at] = plain[at - whole] * flat[at] + logarithmic[at - whole] * parts[at]
     out = np.empty(len(z), np.float32)
-    parts = np.empty(LANES, np.float32)
-    for begin in range(0, len(z), ROWS):
-        tile = flat[begin * WIDTH : (begin + ROWS) * WIDTH]
-        logs(tile, parts)
-        for lane in range(len(tile)):
-            parts[lane] = plain[lane] * tile[lane] + logarithmic[lane] * parts[lane]
-        for row in range(len(tile) // WIDTH):
-            total = np.float32(0)
-            for s in range(WIDTH):
-                total += parts[row * WIDTH + s]
-            out[begin + row] = total
+    for c in range(len(z)):
+        total = np.float32(0)
+        for s in range(WIDTH):
+            total += parts[c * WIDTH + s]
+        out[c] = total
     return out
 
 

@@ -243,6 +243,7 @@ def _neighbours(space: Candidates, history: Ids, liked: npt.NDArray[np.bool_], m
 def _similar_users(space: Candidates, history: Ids, own: int, model: ModelArrays, count: int) -> int:
     """What the nearest users liked."""
     users, likeness, similar = model.users, space.likeness, space.similar
+    cycle = users.oldest // users.bound * users.bound  # no division for each visitor
     found = 0
     for q in range(min(USER_HISTORY, len(history))):
         past = history[q]
@@ -253,7 +254,9 @@ def _similar_users(space: Candidates, history: Ids, own: int, model: ModelArrays
             number = users.visitors[past, place]
             if number < users.oldest or number == own or number < 0:
                 continue
-            row = number % users.bound
+            row = number - cycle
+            if row >= users.bound:
+                row -= users.bound
             if likeness[row] == 0:
                 similar[found] = row
                 found += 1
@@ -264,8 +267,8 @@ def _similar_users(space: Candidates, history: Ids, own: int, model: ModelArrays
     for i in range(found):
         row = similar[i]
         held = 0
-        while held < USER_ITEMS and users.items[row, held] >= 0:
-            held += 1
+        for place in range(USER_ITEMS):  # to the end: many places are compared at once
+            held += users.items[row, place] >= 0
         near[i] = likeness[row] / np.sqrt(np.float32(held + USER_DAMPING))
         likeness[row] = 0
     least = np.float32(0)
