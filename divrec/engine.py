@@ -5,10 +5,10 @@ It does no input or output and reads no clock.
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from msgspec.structs import replace
 
 from divrec.asks import Asks, Floats
@@ -337,55 +337,72 @@ class Engine:
     def pack(self, asks: Sequence[Ask]) -> Asks:
         """The asks as arrays."""
         slate, get = self.config.slate, self.items.get
-        history, feedback, liked = Ragged(), Ragged(), Ragged()
+        rows: list[list[int]] = [[] for _ in range(6)]
+        history, older, shown, habits, rejected, excluded = rows
+        feedback: list[float] = []
+        older_feedback: list[float] = []
+        habit_counts: list[int] = []
+        rejected_feedback: list[float] = []
+        liked: list[bool] = []
+        starts = [[0] for _ in rows]
         looked_at = REPEATED if slate.allow_repeats else QUERY_HISTORY
-        rejected, rejected_feedback, excluded = Ragged(), Ragged(), Ragged()
-        older, older_feedback, shown, habits, habit_counts = Ragged(), Ragged(), Ragged(), Ragged(), Ragged()
         consumed: list[bytes] = []
         reviews = np.zeros((len(asks), self.catalog.dimensions), np.float32)
         for n, ask in enumerate(asks):
             profile = ask.profile
             told = newest(profile.feedback, looked_at)
-            history.add(map(get, newest(profile.items, looked_at)))
-            feedback.add(told)
-            liked.add(map(self._liked, newest(profile.actions, looked_at), told))
-            before = CATEGORY_HISTORY if _diversity(ask, slate) > 0.0 else 0
-            older.add(map(get, newest(profile.items, before)[looked_at:]))
-            older_feedback.add(newest(profile.feedback, before)[looked_at:])
-            shown.add(map(get, reversed(profile.shown)))
-            habits.add(map(get, profile.habits))
-            habit_counts.add(profile.habits.values())
-            rejected.add(map(get, newest(profile.rejected, INTEREST_HISTORY)))
-            rejected_feedback.add(newest(profile.rejected_feedback, INTEREST_HISTORY))
-            excluded.add(sorted(row for row in map(get, ask.exclude) if row >= 0) if ask.exclude else ())
+            history += map(get, newest(profile.items, looked_at))
+            feedback += told
+            liked += map(self._liked, newest(profile.actions, looked_at), told)
+            if _diversity(ask, slate) > 0.0:
+                older += map(get, newest(profile.items, CATEGORY_HISTORY)[looked_at:])
+                older_feedback += newest(profile.feedback, CATEGORY_HISTORY)[looked_at:]
+            shown += map(get, reversed(profile.shown))
+            habits += map(get, profile.habits)
+            habit_counts += profile.habits.values()
+            rejected += map(get, newest(profile.rejected, INTEREST_HISTORY))
+            rejected_feedback += newest(profile.rejected_feedback, INTEREST_HISTORY)
+            if ask.exclude:
+                excluded += sorted(row for row in map(get, ask.exclude) if row >= 0)
+            for column, ends in zip(rows, starts, strict=True):
+                ends.append(len(column))
             consumed.append(b"" if slate.allow_repeats else profile.consumed.packed)
             if profile.review_vector and profile.review_model == self.catalog.model:
                 vector = np.frombuffer(profile.review_vector, "<f2").astype(np.float32)
                 if len(vector) == self.catalog.dimensions:
                     reviews[n] = self.catalog.centred(vector)
-        starts = np.cumsum([0, *map(len, consumed)], dtype=np.int32) // 4
+        starts.append([0, *accumulate(len(words) // 4 for words in consumed)])
+        (
+            history_starts,
+            older_starts,
+            shown_starts,
+            habit_starts,
+            rejected_starts,
+            excluded_starts,
+            consumed_starts,
+        ) = np.array(starts, np.int32)
         return Asks(
-            history.array(np.int32),
-            feedback.array(np.float32),
-            liked.array(np.bool_),
-            history.starts(),
-            older.array(np.int32),
-            older_feedback.array(np.float32),
-            older.starts(),
-            shown.array(np.int32),
-            shown.starts(),
-            habits.array(np.int32),
-            habit_counts.array(np.float32),
-            habits.starts(),
-            rejected.array(np.int32),
-            rejected_feedback.array(np.float32),
-            rejected.starts(),
+            np.array(history, np.int32),
+            np.array(feedback, np.float32),
+            np.array(liked, np.bool_),
+            history_starts,
+            np.array(older, np.int32),
+            np.array(older_feedback, np.float32),
+            older_starts,
+            np.array(shown, np.int32),
+            shown_starts,
+            np.array(habits, np.int32),
+            np.array(habit_counts, np.float32),
+            habit_starts,
+            np.array(rejected, np.int32),
+            np.array(rejected_feedback, np.float32),
+            rejected_starts,
             np.frombuffer(b"".join(consumed), np.dtype("<u4")),
             np.array([ask.profile.consumed.filtered for ask in asks], np.bool_),
             np.array([ask.profile.consumed.shift for ask in asks], np.int32),
-            starts,
-            excluded.array(np.int32),
-            excluded.starts(),
+            consumed_starts,
+            np.array(excluded, np.int32),
+            excluded_starts,
             reviews,
             np.array([self.model.users.number(user_hash(ask.profile.user_id)) for ask in asks], np.int32),
             np.array([_context(ask) for ask in asks], np.int32),
@@ -408,24 +425,6 @@ def exploring(share: float) -> "Exploring":
     from divrec.exploring import Exploring  # River's bandits take seconds to load
 
     return Exploring(share)
-
-
-class Ragged:
-    """Lists of different lengths as one array and the places where each begins."""
-
-    def __init__(self) -> None:
-        self._values: list[float] = []
-        self._starts = [0]
-
-    def add(self, values: Iterable[float]) -> None:
-        self._values.extend(values)
-        self._starts.append(len(self._values))
-
-    def array(self, dtype: type[T]) -> npt.NDArray[T]:
-        return np.array(self._values, dtype)
-
-    def starts(self) -> npt.NDArray[np.int32]:
-        return np.array(self._starts, np.int32)
 
 
 def newest(values: list[V], count: int) -> list[V]:

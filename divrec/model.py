@@ -263,7 +263,7 @@ class Model:
             values = (self.popularity.values, self.trend.values, self.liked)
             lists = self._leaders.renewed(values, self.order, self._places)
             self._popular = np.fromiter(dict.fromkeys(np.concatenate(lists).tolist()), np.int32)
-            self._popular_until = self.interactions + 1 + min(1_000, len(self) // 100)
+            self._popular_until = self.interactions + 1 + min(1_000, len(self) // 50)
         return self._popular
 
     def renew(self) -> None:

@@ -72,11 +72,14 @@ class EngineRanker:
         return self._learner
 
     def rank(self, user: int, now: int, k: int) -> list[int]:
-        learner = self._learner
+        learner, numbers = self._learner, self._learner.numbers
+        engine = learner.engine
         ask = Ask(learner.profile(user), now, k, self._diversity, explore=self._diversity is None)
-        (slate,) = learner.engine.recommend_all([ask])
-        numbers = learner.numbers
-        return [numbers[item.item_id] for item in slate]
+        if ask.explore:  # what is shown is drawn
+            (slate,) = engine.recommend_all([ask])
+            return [numbers[item.item_id] for item in slate]
+        slates = engine.make(engine.pack([ask]))  # a ranking has no reasons to tell
+        return [numbers[engine.items.id(row)] for row in slates.rows[0, : slates.sizes[0]].tolist()]
 
 
 class SignalRanker:
