@@ -11,34 +11,28 @@ Ids = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 
 
-class Asks(NamedTuple):
-    """What the slates of a batch are made from: lists of all asks one after the other, with where each begins."""
+LISTS = HISTORY, OLDER, SHOWN, HABITUAL, REJECTED, EXCLUDED = range(6)
+"""Of each ask's items: the user's last interactions, newest first; those before them, newest first, where slates are to
+be varied (for the user's categories); what the user was shown and did not turn to, newest first; what the user turned
+to, in any order, where it may be recommended again; rejected items, newest first; excluded ones, sorted, all known."""
 
-    history: Ids
-    """The user's last items, newest first, -1 where unknown."""
-    feedback: Floats
+
+class Asks(NamedTuple):
+    """What the slates of a batch are made from. Of list l, ask n has ``items[starts[l, n] : starts[l, n + 1]]``."""
+
+    items: Ids
+    """Item indices, -1 where unknown: one list of all asks after the other."""
+    values: Floats
+    """Beside ``items``: feedback in the history, before it and of rejections; counts of habits; else nothing."""
+    starts: Ids
+    """int32[len(LISTS), asks + 1]."""
     liked: npt.NDArray[np.bool_]
-    history_starts: Ids
-    older: Ids
-    """The items before them, newest first, where slates are to be varied: for the user's categories."""
-    older_feedback: Floats
-    older_starts: Ids
-    shown: Ids
-    """Items that the user was shown and did not turn to, newest first, -1 where unknown."""
-    shown_starts: Ids
-    habits: Ids
-    """Items that the user turned to, -1 where unknown; none unless they may be recommended again."""
-    habit_counts: Floats
-    habit_starts: Ids
-    rejected: Ids
-    rejected_feedback: Floats
-    rejected_starts: Ids
+    """Beside ``items`` as far as the histories go, which come first."""
     consumed: npt.NDArray[np.uint32]
-    filtered: npt.NDArray[np.bool_]
+    filtered: Ids
+    """1 where ``consumed`` is a filter, else 0."""
     shifts: Ids
     consumed_starts: Ids
-    excluded: Ids
-    excluded_starts: Ids
     reviews: Vectors
     """Centred review vectors, float32[asks, d], zero where there is none."""
     users: Ids

@@ -5,13 +5,13 @@ It does no input or output and reads no clock.
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from msgspec.structs import replace
 
-from divrec.asks import Asks, Floats
+from divrec.asks import EXCLUDED, HABITUAL, HISTORY, LISTS, OLDER, REJECTED, SHOWN, Asks, Floats
 from divrec.catalog import Catalog
 from divrec.cf.item_item import QUERY_HISTORY
 from divrec.config import Config, FeedbackConfig, SlateConfig
@@ -142,14 +142,18 @@ class Engine:
             actions = [profile.actions[n] for n in places]
         unliked = b""
         if felt and min(felt) < LIKED:
-            low = [n for n, one in enumerate(felt) if one < LIKED and not self._liked(actions[n], one)]
+            low = [n for n, liked_it in enumerate(self._liked(actions, felt)) if not liked_it]
             bits = sum([1 << n for n in low])
             unliked = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
         return Delta(offset, event.item_id, weight, event.ts, items, liked, unliked, user_hash(profile.user_id))
 
-    def _liked(self, action: str, feedback: float) -> bool:
-        """Whether an interaction of the history was liked: rated high, or not rated at all."""
-        return feedback >= LIKED or (feedback > 0.0 and feedback == self._unrated[action])
+    def _liked(self, actions: Sequence[str], feedback: Sequence[float]) -> list[bool]:
+        """Whether each interaction of the history was liked: rated high, or not rated at all."""
+        unrated = self._unrated
+        return [
+            felt >= LIKED or (felt > 0.0 and felt == unrated[action])
+            for action, felt in zip(actions, feedback, strict=True)
+        ]
 
     def teaches(self, delta: Delta) -> bool:
         """Whether the blend is to learn from it: from each of the first interactions, later from a sample."""
@@ -337,14 +341,11 @@ class Engine:
     def pack(self, asks: Sequence[Ask]) -> Asks:
         """The asks as arrays."""
         slate, get = self.config.slate, self.items.get
-        rows: list[list[int]] = [[] for _ in range(6)]
-        history, older, shown, habits, rejected, excluded = rows
-        feedback: list[float] = []
-        older_feedback: list[float] = []
-        habit_counts: list[int] = []
-        rejected_feedback: list[float] = []
+        items: list[list[int]] = [[] for _ in LISTS]
+        history, older, shown, habits, rejected, excluded = items
+        values: list[list[float]] = [[] for _ in LISTS]
+        starts = [[0] for _ in LISTS]
         liked: list[bool] = []
-        starts = [[0] for _ in rows]
         looked_at = REPEATED if slate.allow_repeats else QUERY_HISTORY
         consumed: list[bytes] = []
         reviews = np.zeros((len(asks), self.catalog.dimensions), np.float32)
@@ -352,62 +353,53 @@ class Engine:
             profile = ask.profile
             told = newest(profile.feedback, looked_at)
             history += map(get, newest(profile.items, looked_at))
-            feedback += told
-            liked += map(self._liked, newest(profile.actions, looked_at), told)
+            values[HISTORY] += told
+            liked += self._liked(newest(profile.actions, looked_at), told)
             if _diversity(ask, slate) > 0.0:
                 older += map(get, newest(profile.items, CATEGORY_HISTORY)[looked_at:])
-                older_feedback += newest(profile.feedback, CATEGORY_HISTORY)[looked_at:]
+                values[OLDER] += newest(profile.feedback, CATEGORY_HISTORY)[looked_at:]
             shown += map(get, reversed(profile.shown))
             habits += map(get, profile.habits)
-            habit_counts += profile.habits.values()
+            values[HABITUAL] += profile.habits.values()
             rejected += map(get, newest(profile.rejected, INTEREST_HISTORY))
-            rejected_feedback += newest(profile.rejected_feedback, INTEREST_HISTORY)
+            values[REJECTED] += newest(profile.rejected_feedback, INTEREST_HISTORY)
             if ask.exclude:
                 excluded += sorted(row for row in map(get, ask.exclude) if row >= 0)
-            for column, ends in zip(rows, starts, strict=True):
-                ends.append(len(column))
+            for listed, ends in zip(items, starts, strict=True):
+                ends.append(len(listed))
             consumed.append(b"" if slate.allow_repeats else profile.consumed.packed)
             if profile.review_vector and profile.review_model == self.catalog.model:
                 vector = np.frombuffer(profile.review_vector, "<f2").astype(np.float32)
                 if len(vector) == self.catalog.dimensions:
                     reviews[n] = self.catalog.centred(vector)
-        starts.append([0, *accumulate(len(words) // 4 for words in consumed)])
-        (
-            history_starts,
-            older_starts,
-            shown_starts,
-            habit_starts,
-            rejected_starts,
-            excluded_starts,
-            consumed_starts,
-        ) = np.array(starts, np.int32)
+        values[SHOWN] = [0.0] * len(shown)
+        values[EXCLUDED] = [0.0] * len(excluded)
+        begins = accumulate(map(len, items[:-1]), initial=0)
+        sets = [ask.profile.consumed for ask in asks]
+        users, contexts, sizes, shifts, filtered = np.array(
+            [
+                [self.model.users.number(user_hash(ask.profile.user_id)) for ask in asks],
+                [_context(ask) for ask in asks],
+                [_k(ask, slate) for ask in asks],
+                [held.shift for held in sets],
+                [held.filtered for held in sets],
+            ],
+            np.int32,
+        )
         return Asks(
-            np.array(history, np.int32),
-            np.array(feedback, np.float32),
+            np.array(list(chain.from_iterable(items)), np.int32),
+            np.array(list(chain.from_iterable(values)), np.float32),
+            np.array([[begin + end for end in ends] for begin, ends in zip(begins, starts, strict=True)], np.int32),
             np.array(liked, np.bool_),
-            history_starts,
-            np.array(older, np.int32),
-            np.array(older_feedback, np.float32),
-            older_starts,
-            np.array(shown, np.int32),
-            shown_starts,
-            np.array(habits, np.int32),
-            np.array(habit_counts, np.float32),
-            habit_starts,
-            np.array(rejected, np.int32),
-            np.array(rejected_feedback, np.float32),
-            rejected_starts,
             np.frombuffer(b"".join(consumed), np.dtype("<u4")),
-            np.array([ask.profile.consumed.filtered for ask in asks], np.bool_),
-            np.array([ask.profile.consumed.shift for ask in asks], np.int32),
-            consumed_starts,
-            np.array(excluded, np.int32),
-            excluded_starts,
+            filtered,
+            shifts,
+            np.array([0, *accumulate(len(words) // 4 for words in consumed)], np.int32),
             reviews,
-            np.array([self.model.users.number(user_hash(ask.profile.user_id)) for ask in asks], np.int32),
-            np.array([_context(ask) for ask in asks], np.int32),
+            users,
+            contexts,
             np.array([ask.now for ask in asks], np.int64),
-            np.array([_k(ask, slate) for ask in asks], np.int32),
+            sizes,
             np.array([_diversity(ask, slate) for ask in asks], np.float32),
             slate.allow_repeats,
         )

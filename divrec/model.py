@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from divrec.cf.factors import Factors, learn_factors
 from divrec.cf.item_item import DAMPING, KINDS, learn_pairs
 from divrec.cf.leaders import Leaders
 from divrec.cf.linear import Linear
@@ -22,7 +23,7 @@ from divrec.compiled import compiled
 from divrec.config import ModelConfig
 from divrec.deltas import Delta, ModelLogRecord
 from divrec.errors import SnapshotError
-from divrec.items import ItemIndex, grown
+from divrec.items import ItemIndex, grown, hash64
 from divrec.rank.weights import BlendWeights
 
 DAY_MS = 86_400_000
@@ -79,6 +80,8 @@ class ModelArrays(NamedTuple):
     popular: Ids
     core: Ids
     linear: Weights
+    factors_past: Weights
+    factors_next: Weights
     users: UserArrays
     order: Ids
     """The items of the model in the order of their first interaction."""
@@ -112,6 +115,7 @@ class Model:
         """Popularity where the time is the number of interactions."""
         self.blend = BlendWeights()
         self.linear = Linear()
+        self.factors = Factors()
         self.known: Flags = np.zeros(0, np.bool_)
         self._count = 0
         self._order: Ids = np.zeros(0, np.int32)
@@ -132,7 +136,7 @@ class Model:
         return self._order[: self._count]
 
     def resize(self, capacity: int) -> None:
-        for held in (self.pairs, self.users, self.linear):
+        for held in (self.pairs, self.users, self.linear, self.factors):
             held.resize(capacity)
         self.counts = grown(self.counts, capacity)
         self.liked = grown(self.liked, capacity)
@@ -145,7 +149,7 @@ class Model:
         self._places = grown(self._places, capacity)
 
     def clear(self, index: int) -> None:
-        for held in (self.pairs, self.users, self.linear):
+        for held in (self.pairs, self.users, self.linear, self.factors):
             held.clear(index)
         self.counts[index] = self.liked[index] = 0.0
         self.damped[index] = self.damped_liked[index] = 1.0 / DAMPING**0.5
@@ -166,7 +170,7 @@ class Model:
 
         Where one list ends and the next begins makes no difference, but that eviction comes after a list.
         """
-        items, recent, starts = self._rows(deltas)
+        items, recent, starts, known = self._rows(deltas)
         count = len(deltas)
         self._leaders.touch(items)
         numbers = np.array([self.users.enter(delta.user) for delta in deltas], np.int32)  # first: it may grow arrays
@@ -189,9 +193,16 @@ class Model:
             self.popularity.values,
             self.trend.values,
             self.users.items,
+            self.users.damped,
             self.users.visitors,
             self.users.visits,
             self.users.bound,
+            self.factors.past,
+            self.factors.next,
+            self.factors.squares,
+            self._order,
+            known,
+            self.interactions,
         )
         self.blend.learn([delta.lesson for delta in deltas if delta.lesson])
         self.interactions += count
@@ -199,8 +210,9 @@ class Model:
         if len(self) > self.config.max_items:
             self._evict()
 
-    def _rows(self, deltas: list[Delta]) -> tuple[Ids, Ids, npt.NDArray[np.int32]]:
-        """Indices of the items, those of all recent items one after the other, and where those of each delta start.
+    def _rows(self, deltas: list[Delta]) -> tuple[Ids, Ids, npt.NDArray[np.int32], Ids]:
+        """Indices of the items, those of all recent items one after the other, where those of each delta start, and
+        how many items are known with it.
 
         What the model does not know enters in the order of the deltas, recent items first. An item that the model has
         evicted enters again: its user interacted with it.
@@ -213,16 +225,22 @@ class Model:
             ends.append(len(ids))
             ids.append(delta.item_id)
         rows = self.items.rows(ids)
+        before, new = len(self), list[int]()
         for at in np.flatnonzero((rows < 0) | ~self.known[rows]).tolist():
             index = self.items.get(ids[at])
-            rows[at] = index if index >= 0 and self.known[index] else self._enter(ids[at])
+            if index < 0 or not self.known[index]:
+                index = self._enter(ids[at])
+                new.append(at)
+            rows[at] = index
         own = np.array(ends, np.int32)
         starts = np.concatenate(([0], own - np.arange(len(own)))).astype(np.int32)
-        return rows[own], np.delete(rows, own), starts
+        known = before + np.searchsorted(np.array(new, np.int32), own, side="right")
+        return rows[own], np.delete(rows, own), starts, known.astype(np.int32)
 
     def _enter(self, item_id: str) -> int:
         index = self.items.add(item_id)
         self.known[index] = True
+        self.factors.enter(index, hash64(item_id))
         self._order[self._count] = index
         self._places[index] = self._count
         self._count += 1
@@ -288,6 +306,8 @@ class Model:
             popular,
             self.linear.core,
             self.linear.weights,
+            self.factors.past,
+            self.factors.next,
             self.users.arrays(),
             self.order,
         )
@@ -317,6 +337,9 @@ class Model:
                 "users_seen": np.array([self.users.seen]),
                 "user_hashes": self.users.hashes[:users].copy(),
                 "user_items": position[self.users.items[:users]],
+                "factors_past": self.factors.past[order],
+                "factors_next": self.factors.next[order],
+                "factors_squares": self.factors.squares[order],
                 "blend_values": self.blend.values.copy(),
                 "blend_spread": self.blend.spread.copy(),
             },
@@ -349,6 +372,9 @@ class Model:
             "trend": self.trend.values,
             "visitors": self.users.visitors,
             "visits": self.users.visits,
+            "factors_past": self.factors.past,
+            "factors_next": self.factors.next,
+            "factors_squares": self.factors.squares,
         }
         for name, target in targets.items():
             target[order] = arrays[name]
@@ -375,7 +401,7 @@ class Model:
             self.linear.core,
             self.linear.weights,
         )
-        held = self.pairs.nbytes + self.users.nbytes + self.blend.nbytes
+        held = self.pairs.nbytes + self.users.nbytes + self.factors.nbytes + self.blend.nbytes
         return {
             "model_items": len(self),
             "model_items_bound": self.config.max_items,
@@ -417,9 +443,16 @@ def learn(
     popularity: Values,
     trend: Values,
     user_items: Ids,
+    user_damped: Weights,
     visitors: Ids,
     visits: Ids,
     users_bound: int,
+    factors_past: Weights,
+    factors_next: Weights,
+    factors_squares: Weights,
+    order: Ids,
+    known: Ids,
+    interactions: int,
 ) -> None:
     """All deltas of a record, in their order."""
     for n in range(len(items)):
@@ -429,11 +462,24 @@ def learn(
         learn_pairs(pair_ids, pair_weights, item, items_liked[n], before, before_liked, weight)
         if numbers[n] >= 0:
             learn_visit(
-                user_items, visitors, visits, numbers[n], users_bound, item, items_liked[n], before, before_liked
+                user_items,
+                user_damped,
+                visitors,
+                visits,
+                numbers[n],
+                users_bound,
+                item,
+                items_liked[n],
+                before,
+                before_liked,
             )
         counts[item] += weight
         damped[item] = 1.0 / np.sqrt(counts[item] + DAMPING)
         if items_liked[n]:
+            seed = np.uint64(interactions + n)
+            learn_factors(
+                factors_past, factors_next, factors_squares, order, known[n], item, before, before_liked, weight, seed
+            )
             liked[item] += weight
             damped_liked[item] = 1.0 / np.sqrt(liked[item] + DAMPING)
             popularity[item] += weight * popularity_shares[n]

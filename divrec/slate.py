@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from divrec.asks import Asks, Floats, Ids
+from divrec.asks import HISTORY, OLDER, SHOWN, Asks, Floats, Ids
 from divrec.catalog import CatalogArrays
+from divrec.cf.factors import nearest_past
 from divrec.cf.item_item import NEXT, QUERY_HISTORY, TOGETHER
 from divrec.compiled import compiled, compiled_fast
 from divrec.diversify.balanced import choose
@@ -43,6 +44,7 @@ _SOURCE_OF: dict[str, str] = {
     "liked_neighbour": "item_neighbour",
     "contrast": "item_neighbour",
     "linear": "item_neighbour",
+    "factors": "item_neighbour",
     "trending": "popular_now",
     "habit": "repeat",
 }
@@ -197,12 +199,13 @@ def _diversified(
     """Positions of the slate of ask ``n`` among its best candidates, and how often each of those was shown lately."""
     if asks.diversity[n] == 0:
         return np.arange(min(asks.k[n], len(rows))).astype(np.int32), np.zeros(len(rows), np.int32)
-    impressions = give_way(rows, asks.shown[asks.shown_starts[n] : asks.shown_starts[n + 1]], relevance)
-    begin, end = asks.history_starts[n], asks.history_starts[n + 1]
-    history, feedback = asks.history[begin:end], asks.feedback[begin:end]
-    begin, end = asks.older_starts[n], asks.older_starts[n + 1]
+    begin, end = asks.starts[SHOWN, n], asks.starts[SHOWN, n + 1]
+    impressions = give_way(rows, asks.items[begin:end], relevance)
+    begin, end = asks.starts[HISTORY, n], asks.starts[HISTORY, n + 1]
+    history, feedback = asks.items[begin:end], asks.values[begin:end]
+    begin, end = asks.starts[OLDER, n], asks.starts[OLDER, n + 1]
     starts, members, shares, wanted = interest_categories(
-        rows, catalog.categories, space.places, history, feedback, asks.older[begin:end], asks.older_feedback[begin:end]
+        rows, catalog.categories, space.places, history, feedback, asks.items[begin:end], asks.values[begin:end]
     )
     chosen = choose(relevance, vectors, starts, members, shares, wanted, asks.k[n], asks.diversity[n])
     return chosen, impressions
@@ -234,8 +237,9 @@ def _explain(
     asks: Asks, n: int, z: Floats, weights: Floats, model: ModelArrays, catalog: CatalogArrays, slates: Slates
 ) -> None:
     """Write the strongest sources of the items in the slate of ask ``n``, whose scaled signals are ``z``."""
-    begin, end = asks.history_starts[n], asks.history_starts[n + 1]
-    history, feedback, review = asks.history[begin:end], asks.feedback[begin:end], asks.reviews[n]
+    begin, end = asks.starts[HISTORY, n], asks.starts[HISTORY, n + 1]
+    history, feedback, review = asks.items[begin:end], asks.values[begin:end], asks.reviews[n]
+    liked = asks.liked[begin:end]
     ids, pairs, damped, vectors = model.pair_ids, model.pair_weights, model.damped, catalog.vectors
     rows, sources = slates.rows[n], slates.sources[n]
     shares, referents = slates.shares[n], slates.referents[n]
@@ -246,6 +250,11 @@ def _explain(
             spoke[SOURCE_OF[signal]] += added[signal]
         total = spoke.sum()
         together, before = behind(ids, pairs, damped, history, rows[at])
+        if together < 0:  # nobody had both: then it is the factors that speak, and of all items alike if of no past one
+            together = nearest_past(model.factors_past, model.factors_next, history, liked, rows[at])
+        if together < 0:
+            spoke[POPULAR] += spoke[NEIGHBOUR]
+            spoke[NEIGHBOUR] = 0.0
         for reason in range(REASONS):
             source = strongest(spoke)
             share = spoke[source] / total if source >= 0 else np.float32(0)

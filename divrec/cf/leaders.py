@@ -6,6 +6,7 @@ import numpy as np
 
 from divrec.cf.neighbours import Ids
 from divrec.cf.popularity import Values
+from divrec.compiled import compiled
 
 
 class Leaders:
@@ -36,18 +37,51 @@ class Leaders:
 
     def renewed(self, values: Sequence[Values], order: Ids, places: Ids) -> list[Ids]:
         """The lists as they are now. ``order`` holds all items, ``places`` by item where it stands in it."""
-        touched = np.unique(np.concatenate([*self._touched, order[self._known :]]))
+        touched = np.concatenate([*self._touched, order[self._known :]])
         for n, count in enumerate(self._counts):
-            self._lists[n] = highest(np.union1d(self._lists[n], touched), values[n], places, count)
+            self._lists[n] = with_touched(self._lists[n], touched, values[n], places, count)
         self._touched = []
         self._waiting, self._known = 0, len(order)
         return self._lists
 
 
-def highest(items: Ids, values: Values, places: Ids, count: int) -> Ids:
-    """The ``count`` of ``items`` with the highest of ``values``, best first, ties by their ``places``."""
-    value = values[items]
-    if len(items) > count:
-        kept = value >= np.partition(value, len(value) - count)[len(value) - count]
-        items, value = items[kept], value[kept]
-    return items[np.lexsort((places[items], -value))][:count]
+@compiled
+def with_touched(leaders: Ids, touched: Ids, values: Values, places: Ids, count: int) -> Ids:
+    """The ``count`` items with the highest values, best first, ties by ``places``, of ``leaders`` and ``touched``.
+
+    ``leaders`` are in order but for those that are touched: these are taken out, and each goes to where it belongs.
+    """
+    out = np.empty(count + 1, np.int32)
+    held = 0
+    for item in leaders:
+        if not _among(item, touched):
+            out[held] = item
+            held += 1
+    for item in touched:
+        low, high = 0, held
+        while low < high:
+            middle = (low + high) // 2
+            if _before(out[middle], item, values, places):
+                low = middle + 1
+            else:
+                high = middle
+        if low == count or (low < held and out[low] == item):
+            continue
+        for at in range(min(held, count - 1), low, -1):
+            out[at] = out[at - 1]
+        out[low] = item
+        held = min(held + 1, count)
+    return out[:held]
+
+
+@compiled
+def _among(item: int, touched: Ids) -> bool:
+    found = 0
+    for other in touched:
+        found += other == item
+    return found > 0
+
+
+@compiled
+def _before(a: int, b: int, values: Values, places: Ids) -> bool:
+    return bool(values[a] > values[b] or (values[a] == values[b] and places[a] < places[b]))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from divrec.cf.neighbours import Ids
+from divrec.cf.neighbours import Ids, Weights
 from divrec.compiled import compiled
 from divrec.items import grown
 
@@ -24,6 +24,7 @@ USER_ITEMS = 50
 VISITORS = 64
 """Users kept per item, the latest who liked it."""
 SMALLEST = 1_024
+USER_DAMPING = 20.0
 
 
 class UserTable:
@@ -35,6 +36,8 @@ class UserTable:
         """Numbers given out so far."""
         self.hashes: npt.NDArray[np.uint64] = np.zeros(0, np.uint64)
         self.items: Ids = np.full((0, USER_ITEMS), -1, np.int32)
+        self.damped: Weights = np.zeros(0, np.float32)
+        """By row: 1 / √(|v| + 20), derived from ``items``."""
         self.visitors: Ids = np.full((0, VISITORS), -1, np.int32)
         """A ring: the latest is at (visits - 1) mod ``VISITORS``."""
         self.visits: Ids = np.zeros(0, np.int32)
@@ -67,6 +70,7 @@ class UserTable:
             capacity = min(self.bound, max(SMALLEST, 2 * len(self.hashes)))
             self.hashes = grown(self.hashes, capacity)
             self.items = grown(self.items, capacity, -1)
+            self.damped = grown(self.damped, capacity)
         if number >= self.bound:
             del self._numbers[int(self.hashes[row])]
         self.hashes[row] = user
@@ -83,6 +87,7 @@ class UserTable:
         capacity = min(self.bound, max(SMALLEST, len(hashes)))
         self.hashes = grown(hashes.copy(), capacity)
         self.items = grown(items.copy(), capacity, -1)
+        self.damped = damped(self.items)
         self.seen = seen
         for row, user in enumerate(hashes.tolist()):
             self._numbers[user] = seen - 1 - (seen - 1 - row) % self.bound
@@ -90,19 +95,23 @@ class UserTable:
     def drop_items(self, dropped: npt.NDArray[np.bool_]) -> None:
         """Forget items that leave the model; the places stay empty until the user's next interaction."""
         self.items[(self.items >= 0) & dropped[self.items]] = -1
+        self.damped = damped(self.items)
 
     def arrays(self) -> "UserArrays":
-        return UserArrays(self.items, self.visitors, self.visits, max(0, self.seen - self.bound), self.bound)
+        return UserArrays(
+            self.items, self.damped, self.visitors, self.visits, max(0, self.seen - self.bound), self.bound
+        )
 
     @property
     def nbytes(self) -> int:
-        return self.hashes.nbytes + self.items.nbytes + self.visitors.nbytes + self.visits.nbytes
+        return self.hashes.nbytes + self.items.nbytes + self.damped.nbytes + self.visitors.nbytes + self.visits.nbytes
 
 
 class UserArrays(NamedTuple):
     """What compiled code reads of a ``UserTable``."""
 
     items: Ids
+    damped: Weights
     visitors: Ids
     visits: Ids
     oldest: int
@@ -110,9 +119,15 @@ class UserArrays(NamedTuple):
     bound: int
 
 
+def damped(items: Ids) -> Weights:
+    found: Weights = (1.0 / np.sqrt((items >= 0).sum(axis=1) + USER_DAMPING)).astype(np.float32)
+    return found
+
+
 @compiled
 def learn_visit(
     user_items: Ids,
+    user_damped: Weights,
     visitors: Ids,
     visits: Ids,
     number: int,
@@ -138,3 +153,4 @@ def learn_visit(
             kept += 1
     for n in range(kept, USER_ITEMS):
         user_items[row, n] = -1
+    user_damped[row] = 1.0 / np.sqrt(kept + USER_DAMPING)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from divrec.asks import Asks
+from divrec.asks import EXCLUDED, HABITUAL, HISTORY, REJECTED, Asks
 from divrec.catalog import NEWEST, CatalogArrays
 from divrec.categories import MAX_NAMES
+from divrec.cf.factors import scores as factor_scores
 from divrec.cf.item_item import CONTRAST, LIKED, NEXT, QUERY_HISTORY, RECENCY, TOGETHER
 from divrec.cf.linear import CORE, LINEAR_RECENCY
 from divrec.cf.neighbours import Ids, Weights
@@ -26,6 +27,7 @@ from divrec.retrieve.nearest import nearest
 from divrec.retrieve.signals import (
     CONTENT,
     CONTRASTED,
+    FACTORS,
     FRESH,
     HABIT,
     ITEM_ITEM,
@@ -47,7 +49,6 @@ NEAREST = 64
 USER_HISTORY = 20
 """Recent items whose visitors are similar users."""
 SIMILAR_USERS = 50
-USER_DAMPING = 20.0
 REPEATED = 500
 """Past items that may be recommended again."""
 EXTRA = 128
@@ -130,8 +131,8 @@ def shown(
 ) -> npt.NDArray[np.bool_]:
     """Which of ``rows`` may be in the slate of ask ``n``."""
     consumed = asks.consumed[asks.consumed_starts[n] : asks.consumed_starts[n + 1]]
-    excluded = asks.excluded[asks.excluded_starts[n] : asks.excluded_starts[n + 1]]
-    return allowed(rows, catalog.hidden, fingerprints, consumed, asks.filtered[n], asks.shifts[n], excluded)
+    excluded = asks.items[asks.starts[EXCLUDED, n] : asks.starts[EXCLUDED, n + 1]]
+    return allowed(rows, catalog.hidden, fingerprints, consumed, asks.filtered[n] > 0, asks.shifts[n], excluded)
 
 
 @compiled
@@ -147,14 +148,14 @@ def retrieve(asks: Asks, n: int, space: Candidates, fresh_ms: float, model: Mode
 
     What may not be shown is still among them: ``rules`` takes it out.
     """
-    begin, end = asks.history_starts[n], asks.history_starts[n + 1]
-    history, feedback, liked = asks.history[begin:end], asks.feedback[begin:end], asks.liked[begin:end]
+    begin, end = asks.starts[HISTORY, n], asks.starts[HISTORY, n + 1]
+    history, feedback, liked = asks.items[begin:end], asks.values[begin:end], asks.liked[begin:end]
     count = _neighbours(space, history, liked, model)
     count = _similar_users(space, history, asks.users[n], model, count)
     _linear(space.linear, history, model.core, model.linear)
-    begin, end = asks.rejected_starts[n], asks.rejected_starts[n + 1]
+    begin, end = asks.starts[REJECTED, n], asks.starts[REJECTED, n + 1]
     interest = interest_vector(
-        catalog.vectors, history, feedback, asks.rejected[begin:end], asks.rejected_feedback[begin:end], asks.reviews[n]
+        catalog.vectors, history, feedback, asks.items[begin:end], asks.values[begin:end], asks.reviews[n]
     )
     near, cosine = nearest(catalog.space, interest, NEAREST)
     for i in range(len(near)):
@@ -167,11 +168,11 @@ def retrieve(asks: Asks, n: int, space: Candidates, fresh_ms: float, model: Mode
                 at = _slot(space, history[q], count)
                 count = max(count, at + 1)
                 space.signals[at, REPEAT] += np.float32(1.0 / (1 + q))
-        for i in range(asks.habit_starts[n], asks.habit_starts[n + 1]):
-            if asks.habits[i] >= 0:
-                at = _slot(space, asks.habits[i], count)
+        for i in range(asks.starts[HABITUAL, n], asks.starts[HABITUAL, n + 1]):
+            if asks.items[i] >= 0:
+                at = _slot(space, asks.items[i], count)
                 count = max(count, at + 1)
-                space.signals[at, HABIT] = asks.habit_counts[i]
+                space.signals[at, HABIT] = asks.values[i]
     for item in model.popular:
         count = max(count, _slot(space, item, count) + 1)
     for item in catalog.newest:  # also those that are not fresh: before the first interaction there may be nothing else
@@ -180,19 +181,20 @@ def retrieve(asks: Asks, n: int, space: Candidates, fresh_ms: float, model: Mode
         age = asks.now[n] - catalog.ts[item]
         if 0 <= age <= fresh_ms:
             space.signals[at, FRESH] = 2.0 ** (-3.0 * age / fresh_ms)
-    _describe(space, 0, count, model)
+    _describe(space, 0, count, model, history, liked)
     return count
 
 
 @compiled
-def describe(space: Candidates, items: Ids, model: ModelArrays, count: int) -> Ids:
+def describe(asks: Asks, n: int, space: Candidates, items: Ids, model: ModelArrays, count: int) -> Ids:
     """The positions of ``items`` in ``space``, which holds ``count``; what is no candidate is described like one."""
     places = np.empty(len(items), np.int32)
     held = count
-    for n in range(len(items)):
-        places[n] = _slot(space, items[n], held)
-        held = max(held, places[n] + 1)
-    _describe(space, count, held, model)
+    for i in range(len(items)):
+        places[i] = _slot(space, items[i], held)
+        held = max(held, places[i] + 1)
+    begin, end = asks.starts[HISTORY, n], asks.starts[HISTORY, n + 1]
+    _describe(space, count, held, model, asks.items[begin:end], asks.liked[begin:end])
     return places
 
 
@@ -266,10 +268,7 @@ def _similar_users(space: Candidates, history: Ids, own: int, model: ModelArrays
     near = np.empty(found, np.float32)
     for i in range(found):
         row = similar[i]
-        held = 0
-        for place in range(USER_ITEMS):  # to the end: many places are compared at once
-            held += users.items[row, place] >= 0
-        near[i] = likeness[row] / np.sqrt(np.float32(held + USER_DAMPING))
+        near[i] = likeness[row] * users.damped[row]
         likeness[row] = 0
     least = np.float32(0)
     if found > SIMILAR_USERS:
@@ -303,12 +302,15 @@ def _linear(out: Weights, history: Ids, core: Ids, weights: Weights) -> None:
 
 
 @compiled
-def _describe(space: Candidates, begin: int, end: int, model: ModelArrays) -> None:
+def _describe(
+    space: Candidates, begin: int, end: int, model: ModelArrays, history: Ids, liked_before: npt.NDArray[np.bool_]
+) -> None:
     """The signals of the items themselves, from position ``begin`` on, and the divisors of those that depend on them.
 
     One call for all: what a call costs that takes all arrays would be the most of it.
     """
     rows, signals, linear = space.rows, space.signals, space.linear
+    factors = factor_scores(rows[begin:end], model.factors_past, model.factors_next, history, liked_before)
     damped, damped_liked, liked, counts = model.damped, model.damped_liked, model.liked, model.counts
     popularity, trend, core = model.popularity, model.trend, model.core
     most = rising = 0.0  # popularities outgrow float32; their ratios do not
@@ -323,6 +325,7 @@ def _describe(space: Candidates, begin: int, end: int, model: ModelArrays) -> No
         signals[at, TRANSITION] *= damped[item]
         if core[item] >= 0:
             signals[at, LINEAR] = linear[core[item]]
+        signals[at, FACTORS] = factors[at - begin]
         signals[at, WELL_RATED] = (liked[item] + 1.0) / (counts[item] + 2.0)
         signals[at, POPULAR_EVER] = liked[item]
         if most > 0:

@@ -1,7 +1,7 @@
 """The leaders, kept by looking at what was touched, are those that a look at everything finds."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from divrec.cf.leaders import Leaders
@@ -15,6 +15,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS, st.randoms(use_true_random=False))
 def test_leaders_are_the_highest(steps: list[tuple[str, list[int]]], random: object) -> None:
     counts = (5, 2)

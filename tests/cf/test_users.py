@@ -15,7 +15,7 @@ def visit(found: UserTable, user: int, item: int, liked: bool = True, recent: tu
     number = found.enter(user)
     flags = np.ones(len(recent), np.bool_)
     ids = np.array(recent, np.int32)
-    learn_visit(found.items, found.visitors, found.visits, number, found.bound, item, liked, ids, flags)
+    learn_visit(found.items, found.damped, found.visitors, found.visits, number, found.bound, item, liked, ids, flags)
     return number
 
 

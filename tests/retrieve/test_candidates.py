@@ -70,7 +70,7 @@ def signals(
     found = {engine.items.id(row): space.signals[at].copy() for at, row in enumerate(space.rows[:count])}
     assert len(found) == count, "each candidate once"
     known = space.rows[:count][::-1].copy()
-    assert describe(space, known, model, count).tolist() == list(range(count))[::-1]
+    assert describe(asks, 0, space, known, model, count).tolist() == list(range(count))[::-1]
     release(space, count)
     assert not space.slots.any(), "the space is clean for the next"
     return found
