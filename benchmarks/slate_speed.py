@@ -1,11 +1,12 @@
 # ruff: noqa: E402
-"""What diversification adds to a slate, and what a slate costs: CPU time in one process, pair by pair.
+"""What diversification and rules add to a slate, and what a slate costs: CPU time in one process, turn by turn.
 
     python benchmarks/slate_speed.py [--json FILE]
 
 A catalogue of 10,000 items with vectors of 384 dimensions in 100 clusters, one to three of 100 categories each; 400
 users who turned to up to 100 of them. Slates of 10 from 100 candidates, in batches as a worker makes them, with
-`diversity` 0 and the configured one in turns: packing, compiled pass and reasons. Medians of the pairs.
+`diversity` 0 and the configured one in turns, and with that again under rules of every kind: packing, compiled pass and
+reasons. Medians of the turns.
 """
 
 import argparse
@@ -30,16 +31,30 @@ from divrec.warm_up import warm_up
 
 ITEMS, USERS, CLICKS, DIMENSIONS = 10_000, 400, 30_000, 384
 START = 1_700_000_000_000
-PAIRS = 40
+TURNS = 40
+RULES = {
+    "filters": [{"name": "f", "where": [{"field": "price", "below": 5}]}],
+    "boosts": [{"name": "b", "where": [{"field": "brand", "any_of": ["b3"]}], "factor": 1.5}],
+    "pins": [{"name": "p", "item": "i77", "position": 1}],
+    "sponsored": [{"name": "s", "where": [{"field": "categories", "any_of": ["category 7"]}], "positions": [3, 7]}],
+    "limits": [
+        {"name": "sellers", "by": "seller", "most": 2},
+        {"name": "least", "where": [{"field": "brand", "any_of": ["b5"]}], "least": 2},
+    ],
+    "own_items": False,
+    "cap_impressions": 5,
+    "cool_down_hours": 1,
+}
 
 
-def learned() -> tuple[Engine, list[Profile]]:
-    config, random = Config(), np.random.default_rng(0)
+def learned(config: Config) -> tuple[Engine, list[Profile]]:
+    random = np.random.default_rng(0)
     engine = Engine(config)
     centres = random.normal(size=(100, DIMENSIONS))
     for n in range(ITEMS):
         names = [f"category {c}" for c in {n % 100, *random.integers(0, 100, random.integers(0, 3)).tolist()}]
-        engine.put_item(Item(item_id=f"i{n}", title=f"item {n}", categories=names, ts=1))
+        about = {"brand": f"b{n % 10}", "seller": f"s{n % 30}", "price": float(n % 100)}
+        engine.put_item(Item(item_id=f"i{n}", title=f"item {n}", categories=names, ts=1, **about))
         vector = centres[n % 100] + random.normal(size=DIMENSIONS)
         value = pack_vector((vector / np.linalg.norm(vector)).astype(np.float32))
         engine.put_vector(ItemVector(item_id=f"i{n}", model=config.encoder.model, vector=value))
@@ -69,13 +84,16 @@ def main() -> None:
     asked = parser.parse_args()
     print(machine())
     warm_up(Config())
-    engine, profiles = learned()
+    engine, profiles = learned(Config())
+    ruled, _ = learned(Config(rules=RULES))
     varied = engine.config.slate.diversity
-    pairs = [[1e6 * seconds(engine, profiles, d) / USERS for d in (0.0, varied)] for _ in range(PAIRS)]
+    asked_of = ((engine, 0.0), (engine, varied), (ruled, varied))
+    turns = [[1e6 * seconds(one, profiles, d) / USERS for one, d in asked_of] for _ in range(TURNS)]
     found = {
-        "slate_us": median(pair[0] for pair in pairs),
-        "varied_slate_us": median(pair[1] for pair in pairs),
-        "diversification_us": median(pair[1] - pair[0] for pair in pairs),
+        "slate_us": median(turn[0] for turn in turns),
+        "varied_slate_us": median(turn[1] for turn in turns),
+        "diversification_us": median(turn[1] - turn[0] for turn in turns),
+        "rules_us": median(turn[2] - turn[1] for turn in turns),
     }
     for name, us in found.items():
         print(f"{name:20}{us:8.0f}")

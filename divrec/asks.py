@@ -33,6 +33,15 @@ class Asks(NamedTuple):
     """1 where ``consumed`` is a filter, else 0."""
     shifts: Ids
     consumed_starts: Ids
+    own_hidden: npt.NDArray[np.uint32]
+    """What the user does not want to see again, as ``consumed``."""
+    own_hidden_filtered: Ids
+    own_hidden_starts: Ids
+    impressions: npt.NDArray[np.uint32]
+    """The log of impressions, where rules look at it."""
+    impression_starts: Ids
+    sellers: npt.NDArray[np.uint32]
+    """The mark of the user as a seller."""
     reviews: Vectors
     """Centred review vectors, float32[asks, d], zero where there is none."""
     users: Ids

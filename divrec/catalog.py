@@ -18,6 +18,9 @@ from divrec.interest.keywords import TERMS_PER_EVENT
 from divrec.items import ItemIndex, grown, hash64
 from divrec.retrieve.cells import Cells
 from divrec.retrieve.nearest import Ids, Space, Vectors, encode_code, nearest
+from divrec.rules.config import RulesConfig
+from divrec.rules.items import ItemRules, RuleArrays
+from divrec.rules.room import Room
 
 CENTRED_UNTIL = 65_536
 """The centre is taken anew whenever the number of vectors has doubled, until there are this many."""
@@ -49,8 +52,9 @@ class Catalog:
     and it must not come back from there. Once there are too many hashes, only listed items are shown.
     """
 
-    def __init__(self, items: ItemIndex, max_items: int) -> None:
+    def __init__(self, items: ItemIndex, max_items: int, rules: RulesConfig | None = None) -> None:
         self.items = items
+        self.rules = ItemRules(rules or RulesConfig(), items)
         self.max_items = max_items
         self.model = ""
         """Name of the text model whose vectors are held."""
@@ -90,6 +94,7 @@ class Catalog:
         self.descriptions.extend([None] * (capacity - len(self.descriptions)))
         self.words.extend([()] * (capacity - len(self.words)))
         self.categories.resize(capacity)
+        self.rules.resize(capacity)
         self.near = grown(self.near, capacity)
         self.hidden = grown(self.hidden, capacity)
         self.listed = grown(self.listed, capacity)
@@ -153,6 +158,7 @@ class Catalog:
         words = words_of(item) if item else ()
         self.descriptions[index], self.words[index] = item, words
         self.categories.put(index, item.categories if item else ())
+        self.rules.put(index, item)
         self._described_bytes += _bytes_of(item, words)
 
     def put_vector(self, item_id: str, vector: Vectors) -> None:
@@ -261,6 +267,13 @@ class Catalog:
     def arrays(self) -> CatalogArrays:
         return CatalogArrays(self.hidden, self.ts, self.vectors, self.categories.numbers, self._space(), self.newest())
 
+    def rule_arrays(self) -> RuleArrays:
+        return self.rules.arrays(self.listed, self.ts)
+
+    def room(self, now: int) -> Room | None:
+        """What the limits leave room for in a slate at ``now``; None without limits."""
+        return self.rules.room(self.ts, self.categories.numbers, now)
+
     def newest(self) -> Ids:
         """The listed items with the latest ``ts``, newest first."""
         if self._newest is None:
@@ -287,6 +300,7 @@ class Catalog:
             "catalog_bytes": sum(array.nbytes for array in arrays)
             + self._cells.nbytes
             + self.categories.nbytes
+            + self.rules.nbytes
             + self._described_bytes
             + getsizeof(self._withdrawn)
             + HASH_BYTES * len(self._withdrawn),

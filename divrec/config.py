@@ -7,7 +7,7 @@ default, ``--config`` or ``DIVREC_CONFIG`` name another.
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from divrec.connections import KafkaConfig, Positive, RedisConfig, Section
 from divrec.errors import ConfigError
 from divrec.events import Action
+from divrec.rules.config import RulesConfig
 
 Weight = Annotated[float, Field(ge=-1, le=1)]
 HistoryAction = Action | Literal["review"]
@@ -49,6 +50,8 @@ class FeedbackConfig(Section):
     like: Weight = 1.0
     dislike: Weight = -1.0
     skip: Weight = -0.2
+    hide: Weight = -0.5
+    """Beside it: the item is never shown to that user again."""
     review: Weight = 0.6
     rating_min: float = 1.0
     rating_max: float = 5.0
@@ -165,6 +168,7 @@ class Config(BaseSettings):
     profile: ProfileConfig = ProfileConfig()
     model: ModelConfig = ModelConfig()
     slate: SlateConfig = SlateConfig()
+    rules: RulesConfig = RulesConfig()
     encoder: EncoderConfig = EncoderConfig()
     worker: WorkerConfig = WorkerConfig()
 
@@ -218,8 +222,21 @@ def checked(file: Path, values: Mapping[str, Any]) -> Config:
     except SettingsError as error:  # a list or a table in a variable is JSON
         raise ConfigError(f"environment variable: expected JSON: {error}: {error.__cause__}") from None
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        problems = "; ".join(f"{_place(e['loc'], values)}: {e['msg']}" for e in error.errors(include_input=False))
         raise ConfigError(f"configuration ({file if values else 'defaults and environment'}): {problems}") from None
+
+
+def _place(parts: Sequence[str | int], values: Any) -> str:
+    """Where something stands; of a rule in a list also its name."""
+    told = []
+    for part in parts:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):  # it stands in the environment, or lacks
+            values = None
+        name = values.get("name") if isinstance(part, int) and isinstance(values, Mapping) else None
+        told.append(f"{part} ({name})" if isinstance(name, str) else str(part))
+    return ".".join(told)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 from msgspec.structs import replace
 
-from divrec.asks import EXCLUDED, HABITUAL, HISTORY, LISTS, OLDER, REJECTED, SHOWN, Asks, Floats
+from divrec.asks import EXCLUDED, HABITUAL, HISTORY, LISTS, OLDER, REJECTED, SHOWN, Asks, Floats, Ids
 from divrec.catalog import Catalog
 from divrec.cf.item_item import QUERY_HISTORY
 from divrec.config import Config, FeedbackConfig, SlateConfig
@@ -30,7 +30,10 @@ from divrec.rank.weights import CONTEXTS, FEATURES, context_of, pack_lesson
 from divrec.retrieve.candidates import REPEATED
 from divrec.retrieve.side_by_side import SideBySide
 from divrec.retrieve.signals import SIGNALS
+from divrec.rules.config import FIXED
+from divrec.rules.items import mark_of
 from divrec.rules.publish import makes_slate
+from divrec.rules.rests import answered, logged
 from divrec.slate import Slates, empty_slates, make_slates
 from divrec.staging import Markers, Staging
 from divrec.text.encoder import names_model
@@ -81,7 +84,7 @@ class Engine:
         self.config = config
         self.items = ItemIndex()
         self.model = Model(config.model, self.items)
-        self.catalog = Catalog(self.items, config.model.max_items)
+        self.catalog = Catalog(self.items, config.model.max_items, config.rules)
         self.staging = Staging(config.model.max_items)
         self.markers = Markers()
         self.side_by_side = SideBySide(self.items, config.model, config.worker.threads)
@@ -115,8 +118,13 @@ class Engine:
         feedback, weight = feedback_of(self.config.feedback, action, event.rating)
         if action == "impression" and event.rating is None:
             after.show(event.item_id)
+            if self.config.rules.rests:
+                after.impressions = logged(after.impressions, event.item_id, event.ts)
         else:
             after.answer(event.item_id)
+            after.impressions = answered(after.impressions, event.item_id)
+        if action == "hide":
+            after.hidden = after.hidden.added(event.item_id, self.config.profile.consumed)
         if action in self.config.slate.consumed_actions:
             after.consumed = after.consumed.added(event.item_id, self.config.profile.consumed)
         if feedback != 0.0:
@@ -268,7 +276,14 @@ class Engine:
 
     def recommend_all(self, asks: Sequence[Ask]) -> list[list[SlateItem]]:
         """The slates for ``asks``, in their order."""
-        return self.explain(asks, self.make(self.pack(asks))) if asks else []
+        return self.recommend_ruled(asks)[0]
+
+    def recommend_ruled(self, asks: Sequence[Ask]) -> tuple[list[list[SlateItem]], list[dict[str, int]]]:
+        """The slates for ``asks``, and what rules took out of the candidates of each (``removed``)."""
+        if not asks:
+            return [], []
+        made = self.make(self.pack(asks))
+        return self.explain(asks, made), self.removed(made)
 
     def make(self, asks: Asks, weights: Floats | None = None) -> Slates:
         """The slates for packed asks. May run in a thread, while nothing is learned and no other call is under way.
@@ -277,16 +292,17 @@ class Engine:
         then the weighted sum of the signals, each scaled to [0, 1].
         """
         explore = self._exploring is not None and weights is None
-        slates = empty_slates(len(asks.k), int(asks.k.max()), explore=explore)
+        slates = empty_slates(len(asks.k), int(asks.k.max()), len(self.catalog.rules.names), explore=explore)
         used = self.model.blend.effective()
         if weights is not None:
             used = np.zeros((CONTEXTS, FEATURES), np.float32)
             used[:, : len(SIGNALS)] = weights
         model, catalog, prints = self.model.arrays(), self.catalog.arrays(), self.items.fingerprints
         plain, pool, fresh_ms = weights is not None, self.config.slate.pool, self._fresh_ms
+        rules = self.catalog.rule_arrays()
         self.side_by_side.run(
             lambda space, begin, end: make_slates(
-                asks, begin, end, model, catalog, prints, space, used, plain, pool, fresh_ms, explore, slates
+                asks, begin, end, model, catalog, prints, space, used, plain, pool, fresh_ms, explore, rules, slates
             ),
             len(asks.k),
         )
@@ -298,13 +314,14 @@ class Engine:
             return self._events(asks, slates)
         profiles = [ask.profile if ask.explore else None for ask in asks]
         sizes = [_k(ask, self.config.slate) for ask in asks]
-        drawn = self._exploring.draw(profiles, slates, sizes, self.catalog.vectors)
+        rooms = [self.catalog.room(ask.now) for ask in asks]
+        drawn = self._exploring.draw(profiles, slates, sizes, self.catalog.vectors, rooms)
         found = self._events(asks, drawn.slates)
         drawn.mark(found)
         return found
 
     def _events(self, asks: Sequence[Ask], slates: Slates) -> list[list[SlateItem]]:
-        sizes, _, *columns = (column.tolist() for column in slates)
+        sizes, _, _, *columns = (column.tolist() for column in slates)
         return [
             self._explained(ask.profile, size, *made) for ask, size, *made in zip(asks, sizes, *columns, strict=True)
         ]
@@ -322,6 +339,8 @@ class Engine:
         sources: list[list[int]],
         shares: list[list[float]],
         referents: list[list[int]],
+        marks: list[int],
+        kept: list[bool],  # noqa: ARG002
     ) -> list[SlateItem]:
         ids, catalog, keywords = self.items.ids, self.catalog, profile.keywords
         return [
@@ -334,9 +353,19 @@ class Engine:
                 impressions=impressions[at],
                 similarity=similarity[at],
                 reasons=reasons(catalog, keywords, rows[at], sources[at], shares[at], referents[at]),
+                sponsored=catalog.rules.sponsors(marks[at]),
+                rules=catalog.rules.named(marks[at]),
             )
             for at in range(size)
         ]
+
+    def removed(self, slates: Slates) -> list[dict[str, int]]:
+        """How many candidates of each slate each rule took out, by its name."""
+        names = (*FIXED, *self.catalog.rules.names)
+        told: list[dict[str, int]] = [{} for _ in slates.sizes]
+        for ask, rule in zip(*np.nonzero(slates.removed), strict=True):
+            told[ask][names[rule]] = int(slates.removed[ask, rule])
+        return told
 
     def pack(self, asks: Sequence[Ask]) -> Asks:
         """The asks as arrays."""
@@ -348,6 +377,7 @@ class Engine:
         liked: list[bool] = []
         looked_at = REPEATED if slate.allow_repeats else QUERY_HISTORY
         consumed: list[bytes] = []
+        own_items = self.config.rules.own_items
         reviews = np.zeros((len(asks), self.catalog.dimensions), np.float32)
         for n, ask in enumerate(asks):
             profile = ask.profile
@@ -375,14 +405,15 @@ class Engine:
         values[SHOWN] = [0.0] * len(shown)
         values[EXCLUDED] = [0.0] * len(excluded)
         begins = accumulate(map(len, items[:-1]), initial=0)
-        sets = [ask.profile.consumed for ask in asks]
-        users, contexts, sizes, shifts, filtered = np.array(
+        sets, own_hidden = [ask.profile.consumed for ask in asks], [ask.profile.hidden for ask in asks]
+        users, contexts, sizes, shifts, filtered, own_hidden_filtered = np.array(
             [
                 [self.model.users.number(user_hash(ask.profile.user_id)) for ask in asks],
                 [_context(ask) for ask in asks],
                 [_k(ask, slate) for ask in asks],
                 [held.shift for held in sets],
                 [held.filtered for held in sets],
+                [held.filtered for held in own_hidden],
             ],
             np.int32,
         )
@@ -394,7 +425,13 @@ class Engine:
             np.frombuffer(b"".join(consumed), np.dtype("<u4")),
             filtered,
             shifts,
-            np.array([0, *accumulate(len(words) // 4 for words in consumed)], np.int32),
+            begins_of(consumed),
+            np.frombuffer(b"".join(held.packed for held in own_hidden), np.dtype("<u4")),
+            own_hidden_filtered,
+            begins_of(held.packed for held in own_hidden),
+            np.frombuffer(b"".join(ask.profile.impressions for ask in asks), np.dtype("<u4")),
+            begins_of(ask.profile.impressions for ask in asks),
+            np.array([0 if own_items else mark_of(ask.profile.user_id) for ask in asks], np.uint32),
             reviews,
             users,
             contexts,
@@ -417,6 +454,11 @@ def exploring(share: float) -> "Exploring":
     from divrec.exploring import Exploring  # River's bandits take seconds to load
 
     return Exploring(share)
+
+
+def begins_of(sets: Iterable[bytes]) -> Ids:
+    """Where the words of each set begin, of four bytes each, one set after the other; and the end."""
+    return np.array([0, *accumulate(len(words) // 4 for words in sets)], np.int32)
 
 
 def newest(values: list[V], count: int) -> list[V]:

@@ -28,7 +28,7 @@ Diversity = Annotated[float, Meta(ge=0, le=1)]
 Ids = Annotated[list[Id], Meta(max_length=1_000)]
 VectorBytes = Annotated[bytes, Meta(max_length=8_192)]
 
-Action = Literal["impression", "view", "click", "cart", "purchase", "like", "dislike", "skip"]
+Action = Literal["impression", "view", "click", "cart", "purchase", "like", "dislike", "skip", "hide"]
 
 
 class Item(Struct, tag_field="kind", tag="item", kw_only=True, omit_defaults=True):
@@ -143,6 +143,10 @@ class SlateItem(Struct, kw_only=True, omit_defaults=True, gc=False):
     reasons: list[Reason] = msgspec.field(default_factory=list)
     propensity: float = 1.0
     """Probability, in (0, 1], that this item was shown at this position, given those above it."""
+    sponsored: bool = False
+    """It stands in a sponsored slot: say so to the user."""
+    rules: list[str] = msgspec.field(default_factory=list)
+    """Names of the configured rules that put it there or moved it."""
 
 
 class Trigger(Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -171,6 +175,9 @@ class Recommendation(Struct, tag_field="kind", tag="recommendation", kw_only=Tru
     """Name of the text model whose vectors were used."""
     diversity: float
     items: list[SlateItem]
+    removed: dict[str, int] = msgspec.field(default_factory=dict)
+    """How many candidates each rule took out, by its name; ``hidden``, ``own-items``, ``cap`` and ``cool-down`` are
+    those that have none of their own."""
 
 
 class ItemVector(Struct, tag_field="kind", tag="item_vector", kw_only=True, omit_defaults=True):

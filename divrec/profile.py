@@ -46,6 +46,10 @@ class Profile(Struct):
     """Items of the user's latest impressions, oldest first, without those that the user then did something with."""
     habits: dict[str, int] = field(default_factory=dict)
     """How often the user turned to each item, the one longest ago first; kept where items may be recommended again."""
+    hidden: Consumed = field(default_factory=Consumed)
+    """What the user does not want to see again."""
+    impressions: bytes = b""
+    """The log of impressions where rules ask for it (``rules/rests.py``)."""
 
     def copy(self) -> "Profile":
         """A copy that can be changed: lists and dicts are its own, bytes are shared."""
@@ -69,6 +73,8 @@ class Profile(Struct):
             self.slate_ts,
             self.shown.copy(),
             self.habits.copy(),
+            self.hidden,
+            self.impressions,
         )
 
     @property

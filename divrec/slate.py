@@ -14,15 +14,23 @@ from divrec.catalog import CatalogArrays
 from divrec.cf.factors import nearest_past
 from divrec.cf.item_item import NEXT, QUERY_HISTORY, TOGETHER
 from divrec.compiled import compiled, compiled_fast
+from divrec.consumed import holds
 from divrec.diversify.balanced import choose
+from divrec.diversify.limits import unlimited
 from divrec.events import ReasonCode
 from divrec.interest.categories import interest_categories
 from divrec.interest.vectors import Vectors
 from divrec.model import ModelArrays
 from divrec.rank.blend import normalise, parts, relevance_of, score, top
-from divrec.retrieve.candidates import RECENT, STEPS_BACK, Candidates, candidates, release, shown
+from divrec.retrieve.candidates import RECENT, STEPS_BACK, Candidates, add_wanted, release, retrieve, shown
 from divrec.retrieve.signals import SIGNALS
+from divrec.ruled import ruled
+from divrec.rules.boosting import boost
+from divrec.rules.config import MATCHING
 from divrec.rules.impressions import give_way
+from divrec.rules.items import RuleArrays
+from divrec.rules.passing import HIDDEN, RULES, bits_of, take_out
+from divrec.rules.rests import resting
 
 Rounded = npt.NDArray[np.float64]
 """Rounded to five decimals, as published."""
@@ -72,6 +80,8 @@ class Slates(NamedTuple):
     pooled: Ids
     """Items in each of ``POOLS``, int32[asks, len(POOLS)], 0 where slates do not explore; one may be in several, and in
     the slate."""
+    removed: Ids
+    """Candidates that each rule took out, int32[asks, RULES + rules]."""
     rows: Ids
     ranks: Ids
     """Position by relevance alone, from 0."""
@@ -88,14 +98,19 @@ class Slates(NamedTuple):
     """The part of the relevance that each of them gave, in [LEAST_SHARE, 1]."""
     referents: Ids
     """The past item behind each of them, -1 for none; for content the liked item that is nearest, or ``REVIEW``."""
+    marks: npt.NDArray[np.uint64]
+    """The rules that put it there or moved it, a bit each."""
+    kept: npt.NDArray[np.bool_]
+    """It is there by a rule and is not given away to explore."""
 
 
-def empty_slates(asks: int, k: int, *, explore: bool) -> Slates:
-    """Room for slates of ``k`` items and, to ``explore``, for pools of as many."""
+def empty_slates(asks: int, k: int, rules: int, *, explore: bool) -> Slates:
+    """Room for slates of ``k`` items under so many ``rules`` and, to ``explore``, for pools of as many."""
     room = k * (1 + len(POOLS)) if explore else k
     return Slates(
         np.zeros(asks, np.int32),
         np.zeros((asks, len(POOLS)), np.int32),
+        np.zeros((asks, RULES + rules), np.int32),
         np.empty((asks, room), np.int32),
         np.empty((asks, room), np.int32),
         np.full((asks, room), -1, np.int32),
@@ -105,6 +120,8 @@ def empty_slates(asks: int, k: int, *, explore: bool) -> Slates:
         np.full((asks, room, REASONS), -1, np.int32),
         np.empty((asks, room, REASONS), np.float64),
         np.empty((asks, room, REASONS), np.int32),
+        np.zeros((asks, room), np.uint64),
+        np.zeros((asks, room), np.bool_),
     )
 
 
@@ -122,6 +139,7 @@ def make_slates(
     pool_size: int,
     fresh_ms: float,
     explore: bool,
+    rules: RuleArrays,
     slates: Slates,
 ) -> None:
     """Fill ``slates``, and their pools to ``explore``, for the asks from ``begin`` on, before ``end``.
@@ -130,18 +148,37 @@ def make_slates(
 
     ``weights`` of each context of the blend, float32[contexts, features]; with ``plain`` the relevance is the score.
     """
+    has_places = len(rules.pins) + len(rules.slots) + len(rules.limit_rules) > 0
     for n in range(begin, end):
-        count, may = candidates(asks, n, space, fresh_ms, model, catalog, fingerprints)
+        count = retrieve(asks, n, space, fresh_ms, model, catalog)
+        if rules.active:
+            count = add_wanted(asks, n, rules.wanted, space, fresh_ms, model, catalog, count)
         release(space, count)
-        rows, signals = space.rows[:count], space.signals[:count]
+        rows, signals, removed = space.rows[:count], space.signals[:count], slates.removed[n]
+        may, bits = shown(asks, n, rows, catalog, fingerprints), np.zeros(0, np.uint32)
+        count_hidden(asks, n, rows, fingerprints, removed)
+        if rules.active:
+            bits = bits_of(rules, rows, catalog.ts, asks.now[n])
+            _take_out(asks, n, rows, bits, may, rules, fingerprints, removed)
         normalise(signals, may)
         scores = score(signals, weights[asks.contexts[n]])
         relevance = np.where(may, scores, np.float32(-1)) if plain else relevance_of(scores, may)
-        pool = top(relevance, max(pool_size, asks.k[n]) if asks.diversity[n] > 0 else asks.k[n])
-        pool_rows = rows[pool]
-        vectors = catalog.vectors[pool_rows]
-        chosen, impressions = _diversified(asks, n, pool_rows, relevance[pool], vectors, catalog, space)
-        chosen = chosen[shown(asks, n, pool_rows[chosen], catalog, fingerprints)]
+        if rules.active:
+            boost(rules, bits, relevance)
+        if has_places:
+            pool, best, chosen, impressions, kept, marks = ruled(
+                asks, n, rows, bits, may, relevance, catalog, rules, space, pool_size, removed
+            )
+            pool_rows = rows[pool]
+            vectors = catalog.vectors[pool_rows]
+        else:
+            pool = top(relevance, max(pool_size, asks.k[n]) if asks.diversity[n] > 0 else asks.k[n])
+            best = len(pool)
+            pool_rows = rows[pool]
+            vectors = catalog.vectors[pool_rows]
+            chosen, impressions = _diversified(asks, n, pool_rows, relevance[pool], vectors, catalog, space)
+            kept, marks = np.zeros(0, np.bool_), np.zeros(0, np.uint64)
+        chosen = chosen[_finally(asks, n, rows, bits, pool[chosen], catalog, rules, fingerprints)]
 
         slates.sizes[n] = len(chosen)
         similarity_above(vectors, chosen, slates.similarity[n])
@@ -149,19 +186,70 @@ def make_slates(
         if explore:
             for which in range(len(POOLS)):
                 kind = fresh(rows, asks.now[n], fresh_ms, catalog) if which == 0 else little_known(rows, model)
-                best = top(np.where(kind, relevance, np.float32(-1)), asks.k[n])
-                best = best[shown(asks, n, rows[best], catalog, fingerprints)]
-                slates.pooled[n, which] = len(best)
-                found = np.append(found, best)
+                draw = top(np.where(kind, relevance, np.float32(-1)), asks.k[n])
+                draw = draw[_finally(asks, n, rows, bits, draw, catalog, rules, fingerprints)]
+                slates.pooled[n, which] = len(draw)
+                found = np.append(found, draw)
         for at in range(len(found)):
             candidate = found[at]
             slates.rows[n, at] = rows[candidate]
-            slates.ranks[n, at] = chosen[at] if at < len(chosen) else better(relevance, candidate)
+            ranked = at < len(chosen) and chosen[at] < best
+            slates.ranks[n, at] = chosen[at] if ranked else better(relevance, candidate)
             if at < len(chosen):
                 slates.impressions[n, at] = impressions[chosen[at]]
+            if rules.active:
+                slates.marks[n, at] = np.uint64(bits[candidate] & rules.boosts)
+            if has_places and at < len(chosen):
+                slates.kept[n, at] = kept[chosen[at]]
+                slates.marks[n, at] |= marks[chosen[at]]
             slates.relevance[n, at] = rounded(relevance[candidate])
-        displaced(chosen, pool_rows[: asks.k[n]], slates.instead[n])
+        displaced(chosen, pool_rows[: min(asks.k[n], best)], slates.instead[n])
         _explain(asks, n, signals[found], weights[asks.contexts[n]], model, catalog, slates)
+
+
+@compiled
+def count_hidden(asks: Asks, n: int, rows: Ids, fingerprints: npt.NDArray[np.uint32], removed: Ids) -> None:
+    """Add to ``removed`` those of ``rows`` that the user hid."""
+    own = asks.own_hidden[asks.own_hidden_starts[n] : asks.own_hidden_starts[n + 1]]
+    if len(own) > 0:
+        for row in rows:
+            removed[HIDDEN] += holds(own, asks.own_hidden_filtered[n] > 0, fingerprints[row])
+
+
+@compiled
+def _take_out(
+    asks: Asks,
+    n: int,
+    rows: Ids,
+    bits: npt.NDArray[np.uint32],
+    may: npt.NDArray[np.bool_],
+    rules: RuleArrays,
+    fingerprints: npt.NDArray[np.uint32],
+    removed: Ids,
+) -> None:
+    """Take out of ``may`` what rules forbid of ``rows``, which match ``bits``, for ask ``n``."""
+    log = asks.impressions[asks.impression_starts[n] : asks.impression_starts[n + 1]]
+    prints, capped = resting(log, asks.now[n], rules.cap, rules.cap_minutes, rules.cool_minutes)
+    take_out(may, rules, rows, bits, fingerprints, asks.sellers[n], prints, capped, removed)
+
+
+@compiled
+def _finally(
+    asks: Asks,
+    n: int,
+    rows: Ids,
+    bits: npt.NDArray[np.uint32],
+    picked: Ids,
+    catalog: CatalogArrays,
+    rules: RuleArrays,
+    fingerprints: npt.NDArray[np.uint32],
+) -> npt.NDArray[np.bool_]:
+    """Which of the ``picked`` positions of ``rows`` may be in the slate: the last word."""
+    may = shown(asks, n, rows[picked], catalog, fingerprints)
+    if rules.active:
+        counted = np.zeros(RULES + MATCHING, np.int32)
+        _take_out(asks, n, rows[picked], bits[picked], may, rules, fingerprints, counted)
+    return may
 
 
 @compiled
@@ -207,7 +295,9 @@ def _diversified(
     starts, members, shares, wanted = interest_categories(
         rows, catalog.categories, space.places, history, feedback, asks.items[begin:end], asks.values[begin:end]
     )
-    chosen = choose(relevance, vectors, starts, members, shares, wanted, asks.k[n], asks.diversity[n])
+    none, limits = np.zeros(0, np.int32), unlimited(len(rows))
+    diversity = asks.diversity[n]
+    chosen = choose(relevance, vectors, starts, members, shares, wanted, asks.k[n], diversity, none, limits, none)
     return chosen, impressions
 
 

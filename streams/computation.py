@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 from divrec.config import Config
@@ -51,6 +53,10 @@ class Outcome:
         """The same of the inputs they came from, where they tell."""
         self.records: list[Record] = []
         """Recommendations, dead letters and the model-log records."""
+        self.ruled = Counter[str]()
+        """What rules put or moved: items of slates by the rule's name."""
+        self.removed = Counter[str]()
+        """What they took out."""
         self.told: list[Shown | Turned] = []
         """What tells how good slates are."""
 
@@ -137,7 +143,7 @@ class Computation:
     def _turned(self, before: Profile, observed: Observed, outcome: Outcome) -> None:
         assert observed.delta is not None
         item_id = observed.delta.item_id
-        hidden = _never if self._config.slate.allow_repeats else before.consumed.__contains__
+        hidden = (before.hidden if self._config.slate.allow_repeats else before.consumed).__contains__
         if observed.profile.feedback[-1] > 0.0 and not hidden(item_id):
             outcome.told.append(Turned(before.user_id, item_id, hidden))
 
@@ -170,8 +176,10 @@ class Computation:
                 for alone in wanted:
                     await self._recommend([alone], outcome)
             return
-        for (one, ask), (value, shown) in zip(wanted, values, strict=True):
+        for (one, ask), (value, shown, slate) in zip(wanted, values, strict=True):
             user_id = ask.profile.user_id
+            outcome.ruled.update(chain.from_iterable(item.rules for item in slate.items if item.rules))
+            outcome.removed.update(slate.removed)
             outcome.told.append(shown)
             outcome.slates[user_id] = value
             outcome.answered.append(one.message.timestamp)
@@ -179,23 +187,25 @@ class Computation:
                 outcome.answered_whole.append(arrived)
             outcome.records.append(Record(self._topics.recommendations, one.message.partition, user_id.encode(), value))
 
-    async def _slates(self, wanted: list[tuple[Arrived, Ask]]) -> list[tuple[bytes, Shown]]:
+    async def _slates(self, wanted: list[tuple[Arrived, Ask]]) -> list[tuple[bytes, Shown, Recommendation]]:
         asks = [ask for _, ask in wanted]
         async with self._replica.still:
             version, model = self._replica.version, self._engine.catalog.model
             packed = self._engine.pack(asks)
             made = await _aside(len(asks), self._engine.make, packed)
             slates, popular = self._engine.explain(asks, made), self._popular()
+        removed = self._engine.removed(made)
         return [
             (
-                encode(self._recommendation(one, ask, items, version, model)),
+                encode(slate := self._recommendation(one, ask, items, out, version, model)),
                 Shown(ask.profile.user_id, [item.item_id for item in items], popular),
+                slate,
             )
-            for (one, ask), items in zip(wanted, slates, strict=True)
+            for (one, ask), items, out in zip(wanted, slates, removed, strict=True)
         ]
 
     def _recommendation(
-        self, one: Arrived, ask: Ask, items: list[SlateItem], version: int, model: str
+        self, one: Arrived, ask: Ask, items: list[SlateItem], removed: dict[str, int], version: int, model: str
     ) -> Recommendation:
         message, event, event_id = one
         request_id = (event.request_id or event_id) if isinstance(event, Request) else None
@@ -212,6 +222,7 @@ class Computation:
             model=model,
             diversity=ask.diversity or 0.0,
             items=items,
+            removed=removed,
         )
 
     def _refused(self, one: Arrived, error: Exception, reason: str) -> Record:
@@ -224,7 +235,3 @@ class Computation:
 async def _aside(count: int, call: Callable[[T], R], argument: T) -> R:
     """``call`` with ``argument``: for ``count`` events in a thread, where the event loop would wait too long for it."""
     return call(argument) if count < IN_THREAD else await asyncio.to_thread(call, argument)
-
-
-def _never(item_id: str) -> bool:  # noqa: ARG001
-    return False

@@ -126,7 +126,7 @@ class Recommend:
                 await self._send(batch)
                 as_computed = await self._save(batch)
             if as_computed:
-                self.quality.note(batch.outcome.told)
+                self._told(batch.outcome)
             else:
                 async with self._computing:
                     self.forget(batch.ends())
@@ -156,9 +156,13 @@ class Recommend:
         if not await self._save(batch):
             self.forget(batch.ends())
             return False
-        self.quality.note(batch.outcome.told)
+        self._told(batch.outcome)
         self._evict()
         return True
+
+    def _told(self, outcome: Outcome) -> None:
+        self.quality.note(outcome.told)
+        self._metrics.rules(outcome.ruled, outcome.removed)
 
     async def _send(self, batch: Batch) -> None:
         """Send the outputs and wait for their acknowledgement."""

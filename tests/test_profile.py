@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from divrec.consumed import Consumed
 from divrec.errors import StoreError
 from divrec.profile import REJECTED, Profile, decode_profile, encode_profile
+from divrec.rules.rests import logged
 
 
 @given(st.lists(st.text(max_size=4), max_size=60), st.integers(1, 8))
@@ -81,6 +82,8 @@ def full() -> Profile:
         7,
         ["i9"],
         {"i1": 2},
+        Consumed().added("i8", 10),
+        logged(b"", "i9", 8),
     )
 
 

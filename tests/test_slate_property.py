@@ -1,4 +1,4 @@
-"""Never in a slate: withdrawn, excluded or consumed items - over random event streams, with tiny bounds."""
+"""Never in a slate: withdrawn, excluded, hidden or consumed items - over random event streams, with tiny bounds."""
 
 from typing import Any
 
@@ -11,13 +11,14 @@ from divrec.deltas import Delta, ModelLogRecord
 from divrec.engine import Engine
 from divrec.events import Click, Item, ItemVector, Review, pack_vector
 from divrec.profile import SHOWN, Profile
+from divrec.rules.rests import LOGGED
 
 USERS = ["ann", "bob"]
 ITEMS = [f"i{n}" for n in range(24)]
 MODEL = "multilingual-e5-small"
 
 users, items = st.sampled_from(USERS), st.sampled_from(ITEMS)
-actions = st.sampled_from(["impression", "view", "click", "cart", "purchase", "like", "dislike", "skip"])
+actions = st.sampled_from(["impression", "view", "click", "cart", "purchase", "like", "dislike", "skip", "hide"])
 steps = st.one_of(
     st.tuples(st.just("put"), items),
     st.tuples(st.just("withdraw"), items),
@@ -37,8 +38,9 @@ def vector(seed: int) -> bytes:
 class Stream:
     """An engine, what the log would hold, and by plain Python what must not be shown."""
 
-    def __init__(self, **slate: Any) -> None:
+    def __init__(self, rules: dict[str, Any] | None = None, **slate: Any) -> None:
         self.config = Config(
+            rules=rules or {},
             profile={"history": 5, "consumed": 6, "keywords": 4, "event_ids": 4},
             model={"max_items": 16, "neighbours": 4, "history": 4},
             slate=slate,
@@ -46,6 +48,7 @@ class Stream:
         self.engine = Engine(self.config)
         self.profiles = {user: Profile(user, 0) for user in USERS}
         self.consumed: dict[str, set[str]] = {user: set() for user in USERS}
+        self.hidden: dict[str, set[str]] = {user: set() for user in USERS}
         self.withdrawn: set[str] = set()
         self.deltas: list[Delta] = []
         self.offset = 0
@@ -61,13 +64,18 @@ class Stream:
             self.deltas.append(observed.delta)
         if action in self.config.slate.consumed_actions:
             self.consumed[user].add(event.item_id)
+        if action == "hide":
+            self.hidden[user].add(event.item_id)
+
+    def described(self, item: str) -> Item:
+        return Item(item_id=item, title=item, ts=self.offset)
 
     def step(self, step: tuple[Any, ...]) -> None:
         match step:
             case "put", item:
                 if len(self.engine.catalog) < 16:
                     self.withdrawn.discard(item)
-                    self.engine.put_item(Item(item_id=item, title=item, ts=self.offset))
+                    self.engine.put_item(self.described(item))
             case "withdraw", item:
                 self.withdrawn.add(item)
                 self.engine.put_item(Item(item_id=item, available=False))
@@ -94,11 +102,11 @@ class Stream:
         assert len(shown) == len(set(shown)) <= k
         assert [item.position for item in slate] == list(range(1, len(slate) + 1))
         assert len({item.relevance_rank for item in slate}) == len(slate)
-        forbidden = self.withdrawn | set(exclude)
+        forbidden = self.withdrawn | set(exclude) | self.hidden[user]
         if not self.config.slate.allow_repeats:
             forbidden |= self.consumed[user]
         assert not forbidden & set(shown)
-        if diversity == 0:
+        if diversity == 0 and not self.config.rules.names:
             assert [item.relevance for item in slate] == sorted((item.relevance for item in slate), reverse=True)
         for item in slate:
             assert 0 <= item.relevance <= 1 and -1.001 <= item.similarity <= 1.001
@@ -110,7 +118,8 @@ class Stream:
         assert sizes["model_items"] <= sizes["model_items_bound"] and sizes["catalog_items"] <= 16
         for profile in self.profiles.values():
             assert len(profile.items) == len(profile.actions) == len(profile.feedback) == len(profile.ts) <= 5
-            assert len(profile.consumed.packed) <= 4 * 6 and len(profile.event_ids) <= 8 * 4
+            assert len(profile.consumed.packed) <= 4 * 6 and len(profile.hidden.packed) <= 4 * 6
+            assert len(profile.impressions) <= 8 * LOGGED and len(profile.event_ids) <= 8 * 4
             assert len(profile.keywords) <= 4 and len(profile.shown) <= SHOWN
 
 

@@ -31,6 +31,7 @@ import numpy.typing as npt
 from divrec.compiled import compiled, compiled_fast
 from divrec.diversify.candidates import Floats, Positions, accepted, ahead, as_floats, cosine, first, scaled, unit
 from divrec.diversify.categories import diverges, diverging, hold, normalised, part, sparse
+from divrec.diversify.limits import Limits, pick, place_of, put_back, reserve_of, unlimited
 
 DIVERSITY = 0.2
 WEIGHTS = (2.0, 1.0, 2.0)
@@ -76,7 +77,9 @@ def _balanced(
     relevance: Floats, vectors: Floats, categories: Floats, profile: Floats, k: int, diversity: np.float32
 ) -> Positions:
     starts, members, shares = sparse(categories)
-    return choose(relevance, vectors, starts, members, shares, normalised(profile), k, diversity)
+    none = np.zeros(0, np.int32)
+    limits = unlimited(len(relevance))
+    return choose(relevance, vectors, starts, members, shares, normalised(profile), k, diversity, none, limits, none)
 
 
 @compiled
@@ -89,14 +92,24 @@ def choose(
     wanted: Floats,
     k: int,
     diversity: np.float32,
+    fixed: Positions,
+    limits: Limits,
+    reserved: Positions,
 ) -> Positions:
-    """``balanced`` within compiled code: categories as ``sparse`` gives them, a profile with the sum 1 or all 0."""
+    """``balanced`` within compiled code: categories as ``sparse`` gives them, a profile with the sum 1 or all 0.
+
+    ``fixed`` positions are among the k without a choice; only the others are returned. They are chosen within
+    ``limits``, whose least counts ``reserved`` would meet.
+    """
     n, c = len(relevance), len(wanted)
     k = min(k, n)
     gain = scaled(relevance)
     vectors, inverse = unit(vectors)
     picked = most_relevant(relevance, k)
-    if diversity == 0 or k == 0:
+    limited = len(limits.most) > 0
+    begin = len(fixed)
+    free_choice = not limited and begin == 0
+    if (free_choice and diversity == 0) or k == 0:
         return picked
 
     # The ranges: what the most relevant items have, and what could be had.
@@ -136,8 +149,9 @@ def choose(
     if divergence > 0:
         terms += yielding * np.float32(WEIGHTS[2])
         divergence_weight = yielding * np.float32(WEIGHTS[2]) / max(divergence, LEAST_RANGE)
-    if terms == 0:
+    if terms == 0 and free_choice:
         return picked
+    terms = max(terms, np.float32(1e-6))
     relevance_weight = (1 - diversity) * sharp / (k * max(top - mean, LEAST_RANGE * top)) if top > 0 else np.float32(0)
     pair_weight *= diversity / terms * 2 / max(1, k * (k - 1))
     new_weight *= diversity / terms
@@ -152,15 +166,34 @@ def choose(
     base = np.empty(c, np.float32)
     change = np.empty(c, np.float32)  # of the divergence by one more of a category, as it was computed last
     share = np.zeros(c, np.float32)  # … with this share
-    for step in range(2 * k):
-        place = step if step < k else 2 * k - 1 - step
+    able = free
+    reserve = reserve_of(reserved, fixed, k, limits)
+    for place in range(begin):
+        i = picked[place] = fixed[place]
+        free[i] = False
+        total += hold(i, 1, starts, members, shares, have, held)
+        for j in range(n):
+            far[place, j] = 1 - cosine(vectors, inverse, j, i)
+            sums[j] += far[place, j]
+    end = begin
+    for step in range(2 * (k - begin)):
+        place, left = begin + step, k - begin - step
         old = -1
-        if step >= k:
+        if left <= 0:
+            place, left = 2 * k - 1 - place, 1
+            if place >= end:
+                continue
             old = picked[place]
             free[old] = True
             total -= hold(old, -1, starts, members, shares, have, held)
             for i in range(n):
                 sums[i] -= far[place, i]
+        if limited:
+            if old >= 0:
+                put_back(old, limits, reserve)
+            able = np.empty(n, np.bool_)
+            for i in range(n):
+                able[i] = free[i] and place_of(i, left, limits, reserve) >= 0
         without = diverging(wanted, held, total, base)
         plain = diverges(wanted, held, total)
         share[:] = 0
@@ -168,7 +201,7 @@ def choose(
         best_value = np.float32(0)
         for at in range(-1, n):
             i = old if at < 0 else at
-            if i < 0 or not free[i] or (at >= 0 and i == old):
+            if i < 0 or not able[i] or (at >= 0 and i == old):
                 continue
             value = relevance_weight * gain[i] + pair_weight * sums[i]
             after = without if starts[i + 1] > starts[i] else plain
@@ -187,15 +220,20 @@ def choose(
             if ahead(value, i, best_value, best, relevance):
                 best = i
                 best_value = value
+        if best < 0:
+            continue
         picked[place] = best
+        end = max(end, place + 1)
         free[best] = False
+        if limited:
+            pick(best, left, limits, reserve)
         total += hold(best, 1, starts, members, shares, have, held)
         if best != old and pair_weight > 0:
             for i in range(n):
                 far[place, i] = 1 - cosine(vectors, inverse, i, best)
         for i in range(n):
             sums[i] += far[place, i]
-    return by_relevance(relevance, picked)
+    return by_relevance(relevance, picked[begin:end])
 
 
 @compiled

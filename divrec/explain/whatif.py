@@ -25,16 +25,21 @@ class Variant(Struct, kw_only=True):
     differing: int
     """Items that the first of the slates does not have."""
     items: list[SlateItem]
+    removed: dict[str, int]
+    """Candidates that each rule took out, by its name."""
 
 
 def what_if(engine: Engine, profile: Profile, now: int, strengths: Sequence[float]) -> list[Variant]:
     """The slates for ``profile`` at stream time ``now``, one for each of ``strengths`` in [0, 1]; none explores."""
-    slates = engine.recommend_all([Ask(profile, now, diversity=strength, explore=False) for strength in strengths])
+    asks = [Ask(profile, now, diversity=strength, explore=False) for strength in strengths]
+    slates, removed = engine.recommend_ruled(asks)
     first = {item.item_id for item in slates[0]} if slates else set()
-    return [_variant(engine, strength, slate, first) for strength, slate in zip(strengths, slates, strict=True)]
+    return [_variant(engine, first, *one) for one in zip(strengths, slates, removed, strict=True)]
 
 
-def _variant(engine: Engine, strength: float, slate: list[SlateItem], first: set[str]) -> Variant:
+def _variant(
+    engine: Engine, first: set[str], strength: float, slate: list[SlateItem], removed: dict[str, int]
+) -> Variant:
     catalog = engine.catalog
     rows = engine.items.rows([item.item_id for item in slate])
     numbers = catalog.categories.numbers[rows]
@@ -46,4 +51,5 @@ def _variant(engine: Engine, strength: float, slate: list[SlateItem], first: set
         categories=len(np.unique(numbers[numbers >= 0])),
         differing=sum(item.item_id not in first for item in slate),
         items=slate,
+        removed=removed,
     )

@@ -54,6 +54,25 @@ _SHOWN: dict[TextLanguage, str] = {
     "en": "shown lately without an answer, so it counted less (times: {times})",
     "zh": "近期展示 {times} 次未获回应，因此权重降低",
 }
+_SPONSORED: dict[TextLanguage, str] = {"en": "sponsored", "zh": "推广"}
+_RULES: dict[TextLanguage, str] = {"en": "by rule: {names}", "zh": "按规则：{names}"}
+_FIXED: dict[TextLanguage, dict[str, str]] = {
+    "en": {
+        "hidden": "hidden by the user",
+        "own-items": "the user's own",
+        "cap": "shown often enough",
+        "cool-down": "shown lately without an answer",
+    },
+    "zh": {
+        "hidden": "用户已隐藏",
+        "own-items": "用户自己的商品",
+        "cap": "展示次数已达上限",
+        "cool-down": "近期展示未获回应",
+    },
+}
+_TAKEN_OUT: dict[TextLanguage, str] = {"en": "taken out: {counts}", "zh": "已排除：{counts}"}
+_COUNT: dict[TextLanguage, str] = {"en": "{count} by {name}", "zh": "{name} {count} 项"}
+_COMMA: dict[TextLanguage, str] = {"en": ", ", "zh": "、"}
 BETWEEN: dict[TextLanguage, str] = {"en": "; ", "zh": "；"}
 
 
@@ -73,9 +92,18 @@ def in_words(reason: Reason, titles: Titles, language: TextLanguage = "en") -> s
     return REASONS[language][reason.code].format(past=past, keyword=reason.keyword or "")
 
 
+def ruled(item: SlateItem, language: TextLanguage = "en") -> list[str]:
+    """Which rules put ``item`` where it is, first of all that it is sponsored."""
+    found = [_SPONSORED[language]] if item.sponsored else []
+    if item.rules:
+        found.append(_RULES[language].format(names=_COMMA[language].join(item.rules)))
+    return found
+
+
 def changes(item: SlateItem, titles: Titles, language: TextLanguage = "en") -> list[str]:
-    """What diversification did to ``item``: whose place it took, and that it gave way after impressions."""
-    found = []
+    """What put ``item`` where it is beside relevance: rules, whose place it took, and that it gave way after
+    impressions."""
+    found = ruled(item, language)
     if item.preferred_to is not None:
         found.append(_INSTEAD[language].format(other=title_of(item.preferred_to, titles, language)))
     if item.impressions:
@@ -83,8 +111,25 @@ def changes(item: SlateItem, titles: Titles, language: TextLanguage = "en") -> l
     return found
 
 
+def taken_out(removed: Mapping[str, int], language: TextLanguage = "en") -> str:
+    """What rules took out of the candidates of a recommendation (``removed``); empty where nothing was.
+
+    >>> taken_out({"cap": 2, "sold-abroad": 40})
+    'taken out: 2 by cap (shown often enough), 40 by sold-abroad'
+    """
+    if not removed:
+        return ""
+    counts = [_COUNT[language].format(count=count, name=_name(rule, language)) for rule, count in removed.items()]
+    return _TAKEN_OUT[language].format(counts=_COMMA[language].join(counts))
+
+
+def _name(rule: str, language: TextLanguage) -> str:
+    means = _FIXED[language].get(rule)
+    return rule if means is None else f"{rule} ({means})" if language == "en" else f"{rule}（{means}）"
+
+
 def explanation(item: SlateItem, titles: Titles, language: TextLanguage = "en") -> str:
-    """Why ``item`` is in its slate, and there: its reasons, strongest first, and what diversification did.
+    """Why ``item`` is in its slate, and there: its reasons, strongest first, and what rules and diversification did.
 
     >>> item = SlateItem(item_id="c", position=2, relevance=0.6, relevance_rank=14, preferred_to="d")
     >>> item.reasons = [Reason(code="content", share=0.7, item_id="b"), Reason(code="popular", share=0.3)]

@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from river import bandit, proba
 
+from divrec.rules.room import Room
+
 GRID = 2_048
 """Points in [0, 1] on which the Beta distributions are compared."""
 TINY = 1e-12
@@ -65,11 +67,16 @@ class Exploration:
         return self._shares[key]
 
     def draw(
-        self, ranked: Sequence[int], pools: Mapping[str, Sequence[int]], k: int, random: np.random.Generator
+        self,
+        ranked: Sequence[int],
+        pools: Mapping[str, Sequence[int]],
+        k: int,
+        random: np.random.Generator,
+        room: Room | None = None,
     ) -> Explored:
         """At most ``k`` different items of ``ranked`` (best first) and ``pools`` (by arm; an item may be in several).
 
-        All must be allowed in the slate: no rule looks at it again.
+        All must be allowed in the slate: no rule looks at it again but the limits, for which there must be ``room``.
         """
         if unknown := sorted(set(pools).difference(self.arms)):
             raise ValueError(f"pools: expected names among {', '.join(self.arms)}, got {', '.join(unknown)}")
@@ -80,8 +87,10 @@ class Exploration:
         best = iter(ranked)
         following = next(best, None)
         while len(shown) < k:
-            while following is not None and following in shown:
+            while following is not None and (following in shown or not (room is None or room.fits(following))):
                 following = next(best, None)
+            if room is not None:
+                left = {arm: dict.fromkeys(filter(room.fits, pool)) for arm, pool in left.items()}
             left = {arm: pool for arm, pool in left.items() if pool}
             if following is None and not left:
                 break
@@ -98,6 +107,8 @@ class Exploration:
                 arm = None
                 propensity += 1.0 - share
             shown[item] = None
+            if room is not None:
+                room.take(item)
             propensities.append(min(1.0, propensity))
             arms.append(arm)
             for pool in left.values():

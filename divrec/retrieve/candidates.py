@@ -19,6 +19,7 @@ from divrec.cf.transitions import DECAY
 from divrec.cf.users import USER_ITEMS, VISITORS
 from divrec.compiled import compiled, compiled_fast
 from divrec.config import ModelConfig
+from divrec.consumed import holds
 from divrec.interest.vectors import interest_vector
 from divrec.items import ItemIndex, grown
 from divrec.model import POPULAR, ModelArrays
@@ -52,7 +53,7 @@ SIMILAR_USERS = 50
 REPEATED = 500
 """Past items that may be recommended again."""
 EXTRA = 128
-"""Room for items that are described and no candidates."""
+"""Room for items that are described and no candidates, or that rules want as such."""
 
 RECENT: Weights = np.exp(-np.arange(QUERY_HISTORY) / RECENCY).astype(np.float32)
 STEPS_BACK: Weights = (DECAY ** np.arange(QUERY_HISTORY)).astype(np.float32)
@@ -129,10 +130,15 @@ def candidates(
 def shown(
     asks: Asks, n: int, rows: Ids, catalog: CatalogArrays, fingerprints: npt.NDArray[np.uint32]
 ) -> npt.NDArray[np.bool_]:
-    """Which of ``rows`` may be in the slate of ask ``n``."""
+    """Which of ``rows`` may be in the slate of ask ``n``, whatever the configured rules say."""
     consumed = asks.consumed[asks.consumed_starts[n] : asks.consumed_starts[n + 1]]
     excluded = asks.items[asks.starts[EXCLUDED, n] : asks.starts[EXCLUDED, n + 1]]
-    return allowed(rows, catalog.hidden, fingerprints, consumed, asks.filtered[n] > 0, asks.shifts[n], excluded)
+    may = allowed(rows, catalog.hidden, fingerprints, consumed, asks.filtered[n] > 0, asks.shifts[n], excluded)
+    own = asks.own_hidden[asks.own_hidden_starts[n] : asks.own_hidden_starts[n + 1]]
+    if len(own) > 0:
+        for at in range(len(rows)):
+            may[at] = may[at] and not holds(own, asks.own_hidden_filtered[n] > 0, fingerprints[rows[at]])
+    return may
 
 
 @compiled
@@ -183,6 +189,41 @@ def retrieve(asks: Asks, n: int, space: Candidates, fresh_ms: float, model: Mode
             space.signals[at, FRESH] = 2.0 ** (-3.0 * age / fresh_ms)
     _describe(space, 0, count, model, history, liked)
     return count
+
+
+@compiled
+def add_wanted(
+    asks: Asks,
+    n: int,
+    wanted: Ids,
+    space: Candidates,
+    fresh_ms: float,
+    model: ModelArrays,
+    catalog: CatalogArrays,
+    count: int,
+) -> int:
+    """Put the items that rules want into ``space``, which holds ``count``; how many it then holds."""
+    if len(wanted) == 0:
+        return count
+    places = describe(asks, n, space, wanted, model, count)
+    begin, end = asks.starts[HISTORY, n], asks.starts[HISTORY, n + 1]
+    history, feedback = asks.items[begin:end], asks.values[begin:end]
+    begin, end = asks.starts[REJECTED, n], asks.starts[REJECTED, n + 1]
+    interest = interest_vector(
+        catalog.vectors, history, feedback, asks.items[begin:end], asks.values[begin:end], asks.reviews[n]
+    )
+    for i in range(len(wanted)):
+        at = places[i]
+        if at < count:
+            continue
+        cosine = np.float32(0)
+        for a in range(len(interest)):
+            cosine += interest[a] * catalog.vectors[wanted[i], a]
+        space.signals[at, CONTENT] = max(np.float32(0), cosine)
+        age = asks.now[n] - catalog.ts[wanted[i]]
+        if catalog.ts[wanted[i]] > 0 and 0 <= age <= fresh_ms:
+            space.signals[at, FRESH] = 2.0 ** (-3.0 * age / fresh_ms)
+    return max(count, int(places.max()) + 1)
 
 
 @compiled

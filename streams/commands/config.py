@@ -38,12 +38,16 @@ def show(ctx: typer.Context, as_json: AsJson = False, config: ConfigFile = None)
 
 def _value(setting: "Setting") -> Any:
     """What may be shown, as JSON knows it."""
+    from pydantic import BaseModel
+
     value = setting.value
     if setting.secret:
         return "set" if value is not None and value.get_secret_value() else "not set"
     if isinstance(value, Path):
         return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [one.model_dump(exclude_none=True) if isinstance(one, BaseModel) else one for one in value]
+    return value
 
 
 def _shown(value: Any) -> str:
@@ -53,4 +57,6 @@ def _shown(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, dict):
         return ", ".join(f"{key} = {one}" for key, one in value.items()) or "-"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(one["name"] if isinstance(one, dict) else one for one in value) or "-"
+    return str(value)

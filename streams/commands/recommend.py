@@ -67,10 +67,12 @@ def _show(settings: "Config", slate: "Recommendation", language: Language) -> No
 
     from rich.console import Console
 
+    from divrec.explain.words import taken_out
     from streams.client.wording import read_titles, slate_table
 
     if not slate.items:
-        typer.echo(f"an empty list for {slate.user_id}: nothing may be recommended")
+        out = taken_out(slate.removed, language)
+        typer.echo(f"an empty list for {slate.user_id}: nothing may be recommended{out and f' ({out})'}")
         return
     titles = asyncio.run(read_titles(settings))
     console = Console()
@@ -78,6 +80,8 @@ def _show(settings: "Config", slate: "Recommendation", language: Language) -> No
     console.print(
         f"rank: by relevance alone; diversity {slate.diversity:g}, model version {slate.version}", style="dim"
     )
+    if slate.removed:
+        console.print(taken_out(slate.removed, language), style="dim", markup=False)
 
 
 def digest(ctx: typer.Context, as_json: AsJson = False, config: ConfigFile = None) -> None:

@@ -118,7 +118,7 @@ def _shower(settings: "Config", topic: TopicName) -> "Callable[[Message], None]"
 def _slates(settings: "Config", output: Callable[[str], None]) -> "Callable[[Message], None]":
     import asyncio
 
-    from divrec.explain.words import in_words
+    from divrec.explain.words import in_words, ruled, taken_out
     from streams.client.printable import marked
     from streams.client.wording import read_titles
     from streams.codec import decode_recommendation
@@ -129,10 +129,12 @@ def _slates(settings: "Config", output: Callable[[str], None]) -> "Callable[[Mes
         slate = decode_recommendation(message.value or b"")
         lines = [f"[bold]{marked(slate.user_id)}[/]  {_time(slate.made_at)}  {marked(slate.recommendation_id)}"]
         for item in slate.items:
-            why = "; ".join(in_words(reason, titles) for reason in item.reasons)
+            why = "; ".join([*(in_words(reason, titles) for reason in item.reasons), *ruled(item)])
             name = titles.get(item.item_id)
             label = f"{item.item_id}  {name}" if name else item.item_id
             lines.append(f"  {item.position:>2}  {marked(label)}  [dim]{marked(why)}[/]")
+        if slate.removed:
+            lines.append(f"      [dim]{marked(taken_out(slate.removed))}[/]")
         output("\n".join(lines))
 
     return show

@@ -47,6 +47,7 @@ def whatif(
     import msgspec
 
     from divrec.explain.whatif import what_if
+    from divrec.explain.words import taken_out
     from streams.replica import read_replica
 
     settings = configured(ctx, config)
@@ -61,7 +62,8 @@ def whatif(
         return
     [shown] = (variant for variant in variants if variant.diversity == used)
     if not shown.items:
-        typer.echo(f"empty lists for {user}: nothing may be recommended")
+        out = taken_out(shown.removed, language)
+        typer.echo(f"empty lists for {user}: nothing may be recommended{out and f' ({out})'}")
         return
     titles = {item.item_id: item.title for item in engine.catalog.descriptions if item is not None}
     _show(variants, shown, titles, language)
@@ -89,12 +91,15 @@ async def _profile(settings: "Config", user: str) -> "Profile":
 def _show(variants: "Sequence[Variant]", shown: "Variant", titles: "Titles", language: Language) -> None:
     from rich.console import Console
 
+    from divrec.explain.words import taken_out
     from streams.client.wording import slate_table
 
     console = Console(highlight=False)
     console.print(_side_by_side(variants, shown, titles))
     console.print(f"\ndiversity {shown.diversity:g}, and why", style="bold")
     console.print(slate_table(shown.items, titles, language=language))
+    if shown.removed:
+        console.print(taken_out(shown.removed, language), style="dim", markup=False)
 
 
 def _side_by_side(variants: "Sequence[Variant]", shown: "Variant", titles: "Titles") -> "Table":

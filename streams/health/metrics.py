@@ -61,6 +61,12 @@ DELAY = Definition(
     ("stage",),
 )
 PROFILES = Definition("profile_lookups", "counter", "Profiles needed by a batch: hit in memory, or miss.", ("result",))
+RULE_APPLIED = Definition(
+    "rule_applied", "counter", "Items of published slates that a rule put there or moved, by its name.", ("rule",)
+)
+RULE_REMOVED = Definition(
+    "rule_removed", "counter", "Candidates of published slates that a rule took out, by its name.", ("rule",)
+)
 STORE_WAITS = Definition("store_waits", "counter", "Attempts that found the profile store away.")
 STORE_CONFLICTS = Definition(
     "store_conflicts", "counter", "Batches done again because another worker had written, or the store had gone back."
@@ -110,6 +116,8 @@ class Metrics:
         self._recommendations = _counter(RECOMMENDATIONS, self.registry)
         self._dead_letters = _counter(DEAD_LETTERS, self.registry)
         self._profiles = _counter(PROFILES, self.registry)
+        self._rule_applied = _counter(RULE_APPLIED, self.registry)
+        self._rule_removed = _counter(RULE_REMOVED, self.registry)
         self.store_waits = _counter(STORE_WAITS, self.registry)
         self.store_conflicts = _counter(STORE_CONFLICTS, self.registry)
         self._batch = Histogram(
@@ -147,6 +155,12 @@ class Metrics:
     def profiles(self, needed: int, missing: int) -> None:
         self._profiles.labels("hit").inc(needed - missing)
         self._profiles.labels("miss").inc(missing)
+
+    def rules(self, applied: Mapping[str, int], removed: Mapping[str, int]) -> None:
+        """What rules did, by their names: those of the configuration and a few fixed ones."""
+        for counter, counts in ((self._rule_applied, applied), (self._rule_removed, removed)):
+            for rule, count in counts.items():
+                counter.labels(rule).inc(count)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
