@@ -1,8 +1,5 @@
 """Words and texts of items and reviews."""
 
-import time
-import timeit
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -12,6 +9,7 @@ from divrec.events import Item, Review, Words
 from divrec.text.clean import clean
 from divrec.text.content import item_text, review_text
 from divrec.text.segment import terms
+from tests.text.bounded import costs_no_more
 
 
 @pytest.mark.parametrize(
@@ -48,11 +46,7 @@ def test_terms_fit_into_an_event(text: str, limit: int) -> None:
     "piece", ["a", "<a", "<", "&", "@", "a@", "长", "a'", "\ufdfa", "www.", "<!--", "&#x41;", "长a", "a-", "ก็", "\x00"]
 )
 def test_a_long_text_is_cut_first(piece: str) -> None:
-    def cost(length: int) -> float:
-        text = piece * (length // len(piece))
-        return min(timeit.repeat(lambda: terms(text), timer=time.thread_time, number=1, repeat=3))
-
-    assert cost(1_000_000) < 4 * cost(100_000) + 0.02  # without a cut ten times, and more where it grows as the square
+    costs_no_more(terms, piece)
 
 
 def test_clean() -> None:
