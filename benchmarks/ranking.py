@@ -6,10 +6,10 @@
     python benchmarks/ranking.py --complete-journey [--repeats]         1.47 million purchases
 
 The protocol is that of `divrec evaluate` (docs/evaluation.md). `- divrec` is the 95 % interval of the difference in
-NDCG@10, by a paired bootstrap over users. Batch methods are refitted every 5,000 events. Libraries that score the
-whole catalogue in Python run on the first `--slow-limit` events only, with divrec again beside them; `× River` says how
-many times as many recommendations a second a model gives as the faster of River's. CPU time is that of the process,
-which has one thread.
+NDCG@10, by a paired bootstrap over users. Batch methods are refitted every 5,000 events. FluRS, and River where there
+are more than 20,000 items, run on the first `--slow-limit` events only, with divrec again beside them. `× River` says
+how many times as many recommendations a second a model gives as the faster of River's. CPU time is that of the
+process, which has one thread.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rivals import BATCH, ONLINE, rivals
+from rivals import BATCH, FLURS, RIVER, rivals
 
 from divrec.config import Config
 from divrec.data.log import Log, open_log
@@ -44,6 +44,7 @@ from streams.memory import quiet_collector
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 SLOW_LIMIT = 20_000
+RIVER_ITEMS = 20_000
 COLUMNS = {
     **{"model": 21, "NDCG@10": 7, "- divrec": 15, "last third": 10, "HR@10": 6, "items shown": 11},
     **{"learn µs": 8, "rank µs": 7, "× River": 7},
@@ -159,11 +160,13 @@ def main() -> None:
     feedback = Config().feedback
     for name, log in logs.items():
         described = {item.item_id: item for item in log.items()}
-        runs = [(name, asked.limit, {} if asked.no_rivals else BATCH)]
+        whole = read_stream(log, feedback, repeats=asked.repeats, limit=asked.limit)
+        among = BATCH if len(whole.items) > RIVER_ITEMS else {**BATCH, **RIVER}
+        runs = [(name, whole, {} if asked.no_rivals else among)]
         if asked.slow_limit and not asked.no_rivals:
-            runs.append((f"{name}, first {asked.slow_limit:,}", asked.slow_limit, {**BATCH, **ONLINE}))
-        for title, limit, among in runs:
-            stream = read_stream(log, feedback, repeats=asked.repeats, limit=limit)
+            first = read_stream(log, feedback, repeats=asked.repeats, limit=asked.slow_limit)
+            runs.append((f"{name}, first {asked.slow_limit:,}", first, {**BATCH, **RIVER, **FLURS}))
+        for title, stream, among in runs:
             quiet_collector()
             evaluation = measure(title, stream, described, models, among, console)
             Console(width=120).print(table(title, evaluation))

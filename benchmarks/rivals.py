@@ -157,13 +157,16 @@ BATCH: dict[str, tuple[str, Make]] = {
     "implicit item-item": ("implicit", _implicit("item-item")),
 }
 """Fast enough for every event of a log."""
-ONLINE: dict[str, tuple[str, Make]] = {
+RIVER: dict[str, tuple[str, Make]] = {
     "River FunkMF": ("river", _river("FunkMF")),
     "River BiasedMF": ("river", _river("BiasedMF")),
+}
+"""They score every item in Python: for logs of a few thousand items, or the first events of a log."""
+FLURS: dict[str, tuple[str, Make]] = {
     "FluRS MF": ("flurs", _flurs("MFRecommender")),
     "FluRS BPR": ("flurs", _flurs("BPRMFRecommender")),
 }
-"""They score every item in Python or sort all of them: for the first events of a log only."""
+"""They sort every item: for the first events of a log only."""
 
 
 def rivals(among: dict[str, tuple[str, Make]]) -> tuple[list[Pass], list[str]]:

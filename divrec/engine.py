@@ -285,8 +285,10 @@ class Engine:
         made = self.make(self.pack(asks))
         return self.explain(asks, made), self.removed(made)
 
-    def make(self, asks: Asks, weights: Floats | None = None) -> Slates:
+    def make(self, asks: Asks, weights: Floats | None = None, *, explained: bool = True) -> Slates:
         """The slates for packed asks. May run in a thread, while nothing is learned and no other call is under way.
+
+        Without ``explained`` they have no sources: for who wants the ranking alone.
 
         ``weights`` of the signals, float32[len(SIGNALS)], instead of the blend's are for evaluation: the relevance is
         then the weighted sum of the signals, each scaled to [0, 1].
@@ -302,7 +304,21 @@ class Engine:
         rules = self.catalog.rule_arrays()
         self.side_by_side.run(
             lambda space, begin, end: make_slates(
-                asks, begin, end, model, catalog, prints, space, used, plain, pool, fresh_ms, explore, rules, slates
+                asks,
+                begin,
+                end,
+                model,
+                catalog,
+                prints,
+                space,
+                used,
+                plain,
+                pool,
+                fresh_ms,
+                explore,
+                explained,
+                rules,
+                slates,
             ),
             len(asks.k),
         )

@@ -139,6 +139,7 @@ def make_slates(
     pool_size: int,
     fresh_ms: float,
     explore: bool,
+    explained: bool,
     rules: RuleArrays,
     slates: Slates,
 ) -> None:
@@ -147,6 +148,7 @@ def make_slates(
     The rules have the last word: an item that they forbid is in none, whatever came before.
 
     ``weights`` of each context of the blend, float32[contexts, features]; with ``plain`` the relevance is the score.
+    Without ``explained`` the sources stay out.
     """
     has_places = len(rules.pins) + len(rules.slots) + len(rules.limit_rules) > 0
     for n in range(begin, end):
@@ -204,7 +206,8 @@ def make_slates(
                 slates.marks[n, at] |= marks[chosen[at]]
             slates.relevance[n, at] = rounded(relevance[candidate])
         displaced(chosen, pool_rows[: min(asks.k[n], best)], slates.instead[n])
-        _explain(asks, n, signals[found], weights[asks.contexts[n]], model, catalog, slates)
+        if explained:
+            _explain(asks, n, signals[found], weights[asks.contexts[n]], model, catalog, slates)
 
 
 @compiled

@@ -78,7 +78,7 @@ class EngineRanker:
         if ask.explore:  # what is shown is drawn
             (slate,) = engine.recommend_all([ask])
             return [numbers[item.item_id] for item in slate]
-        slates = engine.make(engine.pack([ask]))  # a ranking has no reasons to tell
+        slates = engine.make(engine.pack([ask]), explained=False)
         return [numbers[engine.items.id(row)] for row in slates.rows[0, : slates.sizes[0]].tolist()]
 
 
@@ -97,7 +97,7 @@ class SignalRanker:
     def rank(self, user: int, now: int, k: int) -> list[int]:
         engine, numbers = self._learner.engine, self._learner.numbers
         asks = engine.pack([Ask(self._learner.profile(user), now, k, 0.0)])
-        slates = engine.make(asks, self._weights)
+        slates = engine.make(asks, self._weights, explained=False)
         rows = slates.rows[0, : slates.sizes[0]][slates.relevance[0, : slates.sizes[0]] > 0]
         return [numbers[engine.items.id(row)] for row in rows.tolist()]
 
