@@ -106,3 +106,5 @@ def start_logging(level: str, form: str = "text", worker: str = "") -> None:
         logging.getLogger(name).setLevel(max(quiet, logging.getLevelName(level)))
     # Below WARNING the client logs every request: a tenth of a worker's time, and keys and values.
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    # The first start compiles: numba would tell each instruction.
+    logging.getLogger("numba").setLevel(logging.WARNING)
