@@ -96,10 +96,10 @@ def learn_factors(
     drawn = np.empty(OTHERS + 1, np.int32)
     drawn[0] = item
     state = seed * _MULTIPLIER + _INCREMENT
-    for begin in range(1, OTHERS + 1, RUN):
+    for first in range(1, OTHERS + 1, RUN):
         state = state * _MULTIPLIER + _INCREMENT
         place = np.int64(((state >> np.uint64(32)) * np.uint64(known)) >> np.uint64(32))
-        for n in range(begin, begin + RUN):
+        for n in range(first, first + RUN):
             drawn[n] = order[place]
             place = place + 1 if place + 1 < known else 0
     odds = np.empty(OTHERS + 1, np.float32)
