@@ -6,7 +6,7 @@ ILD = mean over pairs of 1 - cos(x_i, x_j) = 1 - (|Σ x_i|² - n) / (n (n - 1)),
 import numpy as np
 import numpy.typing as npt
 
-from divrec.metrics.hits import Values
+from divrec.metrics.hits import Items, Values
 
 
 def ild(vectors: npt.NDArray[np.floating]) -> Values:
@@ -18,8 +18,27 @@ def ild(vectors: npt.NDArray[np.floating]) -> Values:
     known = norms > 0
     scales = np.divide(1.0, norms, out=np.zeros_like(norms), where=known)
     total = np.einsum("nkd,nk->nd", vectors, scales)
-    count = known.sum(axis=1)
+    return _from_sum(np.einsum("nd,nd->n", total, total), known.sum(axis=1))
+
+
+def ild_of_sets(categories: Items) -> Values:
+    """``ild`` of flags, from the numbers of the categories int[n, k, m], -1 for none: there may be many thousands.
+
+    No item has a category twice.
+    """
+    size = (categories >= 0).sum(axis=2)
+    lists, places, slots = np.nonzero(categories >= 0)
+    scales = 1.0 / np.sqrt(size[lists, places])
+    width = int(categories.max(initial=0)) + 1
+    cells, cell = np.unique(lists * width + categories[lists, places, slots].astype(np.int64), return_inverse=True)
+    sums = np.bincount(cell, scales, minlength=len(cells))
+    squares = np.bincount(cells // width, sums**2, minlength=len(categories))
+    return _from_sum(np.asarray(squares, np.float64), (size > 0).sum(axis=1))
+
+
+def _from_sum(squares: Values, count: Items) -> Values:
+    """From |Σ x_i|² and n of each slate."""
     pairs = (count * (count - 1)).astype(np.float64)
     pairs[count < 2] = np.nan
-    values: Values = np.clip(1.0 - (np.einsum("nd,nd->n", total, total) - count) / pairs, 0.0, 2.0)
+    values: Values = np.clip(1.0 - (squares - count) / pairs, 0.0, 2.0)
     return values
