@@ -13,7 +13,7 @@ import numpy as np
 
 from divrec.errors import ConfigError
 from divrec.evaluate.categories import Categories
-from divrec.evaluate.content import Content, Vectors, centred_vectors
+from divrec.evaluate.content import Content, Space, space_of
 from divrec.evaluate.ranker import Interaction, Past, Ranker, Rater
 from divrec.evaluate.stream import ACTIONS, Stream
 from divrec.evaluate.tally import CHUNK, CURVES, Tally, Tests
@@ -70,10 +70,10 @@ def evaluate(
             f"positive: {stream.rule}"
         )
     content = content or Content()
-    vectors = centred_vectors(content, stream)
+    space = space_of(content, stream)
     done: dict[str, Tally] = {}
     for number, make in enumerate(passes):
-        done |= _pass(stream, make, content, vectors, k, told, number * len(stream))
+        done |= _pass(stream, make, content, space, k, told, number * len(stream))
     first = done.get(reference)
     models = {}
     for name, tally in done.items():
@@ -88,7 +88,7 @@ def _pass(
     stream: Stream,
     make: Make,
     content: Content,
-    vectors: Vectors,
+    space: Space,
     k: int,
     told: Callable[[int], None],
     before: int,
@@ -98,7 +98,7 @@ def _pass(
     tallies = {name: Tally(stream, k) for name in rankers}
     learners = list({id(ranker.learner): ranker.learner for ranker in rankers.values()}.values())
     learned = dict.fromkeys(map(id, learners), 0)
-    chunk = Tests(len(categories))
+    chunk = Tests(stream, len(categories))
     pairs = [(ranker, tallies[name]) for name, ranker in rankers.items()]
     raters = [(ranker, tallies[name]) for name, ranker in rankers.items() if isinstance(ranker, Rater)]
     for _, tally in raters:
@@ -106,16 +106,14 @@ def _pass(
     for event, tested in _events(stream):
         if tested:
             row = chunk.held
-            chunk.user[row], chunk.target[row], chunk.events[row] = event.user, event.item, past.events
-            chunk.profile[row] = categories.profile(event.user)
+            chunk.put(event, past, categories.profile(event.user))
             for ranker, tally in pairs:
                 begin = process_time_ns()
                 slate = ranker.rank(event.user, event.ts, k)
                 tally.rank_ns += process_time_ns() - begin
                 tally.put(row, np.asarray(slate, np.int32), past.counts)
-            chunk.held += 1
             if chunk.held == CHUNK:
-                _add(chunk, tallies, categories, vectors)
+                _add(chunk, tallies, past, categories, space)
         if event.rating is not None:
             for rater, tally in raters:
                 begin = process_time_ns()
@@ -130,7 +128,7 @@ def _pass(
         categories.learn(event)
         if event.at % _TOLD_EVERY == 0:
             told(before + event.at)
-    _add(chunk, tallies, categories, vectors)
+    _add(chunk, tallies, past, categories, space)
     told(before + len(stream))
     for name, ranker in rankers.items():
         tallies[name].learn_ns = learned[id(ranker.learner)]
@@ -148,10 +146,11 @@ def _events(stream: Stream) -> Iterator[tuple[Interaction, bool]]:
             yield Interaction(at, user, item, told, ACTIONS[action], ts, positive), tested
 
 
-def _add(chunk: Tests, tallies: Mapping[str, Tally], categories: Categories, vectors: Vectors) -> None:
+def _add(chunk: Tests, tallies: Mapping[str, Tally], past: Past, categories: Categories, space: Space) -> None:
     if chunk.held:
+        chunk.look_back(past, space.vectors)
         for tally in tallies.values():
-            tally.add(chunk, categories, vectors)
+            tally.add(chunk, categories, space)
     chunk.first += chunk.held
     chunk.held = 0
 

@@ -15,16 +15,26 @@ _ACCURACY = {
     for name, shown in {"ndcg": "NDCG", "hr": "HR", "mrr": "MRR", "precision": "P", "f1": "F1"}.items()
 }
 """Recall is the hit rate, as long as one item is relevant."""
-_BEYOND = {
-    "catalog_coverage": "items shown",
-    "user_coverage": "users served",
+_LISTS = {
     "ild": "ILD",
     "ild_categories": "ILD by categ.",
+    "category_coverage": "categ.",
     "calibration": "KL to profile",
+    "serendipity": "serendipity",
+    "serendipity_categories": "ser. by categ.",
+    "inter_list": "to list before",
+}
+"""What a user sees."""
+_EXPOSURE = {
+    "catalog_coverage": "items shown",
+    "user_coverage": "users served",
     "novelty": "novelty",
+    "popularity_lift": "popularity lift",
+    "freshness": "fresh",
     "gini": "Gini",
     "entropy": "entropy",
 }
+"""What becomes of the catalogue."""
 _RATINGS = {"accuracy": "like acc.", "likes_f1": "like F1", "rmse": "RMSE", "cpu_us_rate": "µs"}
 _MAIN = f"ndcg@{K}"
 INTERVAL = f"- {REFERENCE}: 95 % interval of the difference in {_MAIN.upper()}. learn, rank: CPU time in µs."
@@ -55,7 +65,7 @@ def _model(result: Result) -> dict[str, Any]:
 
 
 def cells(evaluation: Evaluation) -> list[Cells]:
-    """Accuracy; the same over the last third with CPU time; what is beyond accuracy; ratings, if any were predicted."""
+    """Accuracy; the same over the last third with CPU time; what lists are like; ratings, if any were predicted."""
     models = evaluation.models.items()
     against = [f"- {REFERENCE}"] if any(result.against for _, result in models) else []
     accuracy = [
@@ -78,7 +88,10 @@ def cells(evaluation: Evaluation) -> list[Cells]:
         (["model", *_ACCURACY.values(), *against], accuracy),
         (["last third", *_ACCURACY.values(), "learn", "rank"], late),
     ]
-    optional = (_optional("beyond", _BEYOND, evaluation), _optional("ratings", _RATINGS, evaluation))
+    optional = [
+        _optional(title, columns, evaluation)
+        for title, columns in (("lists", _LISTS), ("exposure", _EXPOSURE), ("ratings", _RATINGS))
+    ]
     return shown + [(header, rows) for header, rows in optional if rows]
 
 

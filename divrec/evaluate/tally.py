@@ -4,18 +4,26 @@ import numpy as np
 import numpy.typing as npt
 
 from divrec.evaluate.categories import Categories
-from divrec.evaluate.content import Vectors
+from divrec.evaluate.content import Space, Vectors
+from divrec.evaluate.ranker import Interaction, Past
 from divrec.evaluate.stream import Flags, Ids, Stream
 from divrec.metrics.calibration import calibration
+from divrec.metrics.category_coverage import category_coverage
 from divrec.metrics.coverage import catalog_coverage, user_coverage
 from divrec.metrics.exposure import entropy, gini
-from divrec.metrics.hits import Values, hit_rate, hits
+from divrec.metrics.freshness import freshness
+from divrec.metrics.hits import Hits, Values, hit_rate, hits
 from divrec.metrics.ild import ild
+from divrec.metrics.inter_list import inter_list_distance
 from divrec.metrics.likes import accuracy, likes_f1
 from divrec.metrics.mrr import reciprocal_rank
 from divrec.metrics.ndcg import ndcg
 from divrec.metrics.novelty import novelty
+from divrec.metrics.places import mean_over_places
+from divrec.metrics.popularity import percentiles, popularity, popularity_lift
 from divrec.metrics.precision import f1, precision, recall
+from divrec.metrics.serendipity import serendipity
+from divrec.metrics.unexpectedness import unexpected
 
 CHUNK = 1_024
 """Tests that are summed up at once."""
@@ -23,6 +31,11 @@ POINTS = 100
 """Of a curve over the stream."""
 GROUPS = 8_192
 """Users beyond this number are put together for the intervals."""
+HISTORY = 20
+"""The user's last items, which slates are compared with."""
+FRESH_DAYS = 30.0
+"""An item counts as fresh for so long after its first event."""
+DAY_MS = 86_400_000
 ACCURACY = ("precision", "recall", "f1", "hr", "ndcg", "mrr")
 CURVES = ("hr", "ndcg")
 
@@ -30,15 +43,53 @@ CURVES = ("hr", "ndcg")
 class Tests:
     """What a chunk of tests is about: the same for all models."""
 
-    def __init__(self, categories: int) -> None:
+    def __init__(self, stream: Stream, categories: int) -> None:
         self.user: Ids = np.empty(CHUNK, np.int32)
         self.target: Ids = np.empty(CHUNK, np.int32)
+        self.now: npt.NDArray[np.int64] = np.empty(CHUNK, np.int64)
         self.events: npt.NDArray[np.int64] = np.empty(CHUNK, np.int64)
         """Interactions so far."""
         self.profile: npt.NDArray[np.float32] = np.zeros((CHUNK, categories), np.float32)
         self.first = 0
         """Which test of the stream the first row is."""
         self.held = 0
+        first_events = np.flatnonzero(np.diff(np.maximum.accumulate(stream.item), prepend=-1))
+        self._appeared = stream.ts[first_events]
+        self._timed = bool((stream.ts != stream.ts[:1]).any())
+        self._history: Ids = np.empty((CHUNK, HISTORY), np.int32)
+        self._counts: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._among: Values = np.zeros(0)
+        self.had: Values = np.zeros((0, HISTORY))
+        """How popular the user's last items are, as ``percentiles`` has it."""
+        self.taste: Vectors = np.zeros((0, 0), np.float32)
+        """Sum of their vectors."""
+
+    def put(self, event: Interaction, past: Past, profile: npt.NDArray[np.float32]) -> None:
+        row = self.held
+        self.user[row], self.target[row], self.now[row] = event.user, event.item, event.ts
+        self.events[row], self.profile[row] = past.events, profile
+        history = past.history(event.user)[-HISTORY:]
+        self._history[row, : len(history)] = history
+        self._history[row, len(history) :] = -1
+        self.held += 1
+
+    def look_back(self, past: Past, vectors: Vectors) -> None:
+        """Make what all models' slates are compared with, once the chunk is full."""
+        history = self._history[: self.held]
+        self._counts, self._among = past.counts, np.sort(past.counts[: past.seen]).astype(np.float64)
+        self.had = self.popularity(history)
+        self.taste = np.zeros((self.held, vectors.shape[1]), np.float32)
+        for place in range(HISTORY if vectors.shape[1] else 0):
+            self.taste += vectors[history[:, place]]
+
+    def popularity(self, items: Ids) -> Values:
+        """As ``percentiles``, among the items seen by the end of the chunk."""
+        return percentiles(np.where(items >= 0, self._counts[items], -1), self._among)
+
+    def ages(self, slates: Ids) -> Values:
+        """In days, since the first event with each item; NaN where there is none, or no time in the stream."""
+        known = (slates >= 0) & self._timed
+        return np.where(known, (self.now[: self.held, None] - self._appeared[slates]) / DAY_MS, np.nan)
 
 
 class Tally:
@@ -61,6 +112,8 @@ class Tally:
         self.group_tests: npt.NDArray[np.int64] = np.zeros(groups, np.int64)
         self.group_sums: dict[str, Values] = {name: np.zeros(groups) for name in CURVES}
         """Sum over the tests of each user (or group of users)."""
+        self._latest: Ids = np.full((users, k), -1, np.int32)
+        """The slate of each user's latest test."""
         self._shown: npt.NDArray[np.int64] = np.zeros(items, np.int64)
         self._tested: Flags = np.zeros(users, np.bool_)
         self._served: Flags = np.zeros(users, np.bool_)
@@ -77,7 +130,7 @@ class Tally:
         self.counts[row, : len(found)] = counts[found]
         self.counts[row, len(found) :] = -1
 
-    def add(self, tests: Tests, categories: Categories, vectors: Vectors) -> None:
+    def add(self, tests: Tests, categories: Categories, space: Space) -> None:
         """Sum up what was put."""
         n = tests.held
         slates, users = self.slates[:n], tests.user[:n]
@@ -101,13 +154,7 @@ class Tally:
         for name in CURVES:
             np.add.at(self.group_sums[name], groups, values[name])
             np.add.at(self._curves[name], points, values[name])
-        values["novelty"] = novelty(self.counts[:n], tests.events[:n])
-        if vectors.shape[1]:
-            values["ild"] = ild(vectors[slates])
-        if len(categories):
-            flags = categories.of(slates)
-            values["ild_categories"] = ild(flags)
-            values["calibration"] = calibration(tests.profile[:n], categories.shares(flags))
+        values |= self._beyond(tests, found, categories, space)
         for name, value in values.items():
             known = ~np.isnan(value)
             self._sums[name] = self._sums.get(name, 0.0) + float(value[known].sum())
@@ -115,6 +162,49 @@ class Tally:
         self._shown += np.bincount(slates[slates >= 0], minlength=len(self._shown))
         self._tested[users] = True
         self._served[users[(slates >= 0).all(axis=1)]] = True
+
+    def _beyond(self, tests: Tests, found: Hits, categories: Categories, space: Space) -> dict[str, Values]:
+        """What the slates are like, whether or not they were hits."""
+        n = tests.held
+        slates, one = self.slates[:n], np.ones(n, np.int32)
+        shown = tests.popularity(slates)
+        values = {
+            "novelty": novelty(self.counts[:n], tests.events[:n]),
+            "popularity": popularity(shown),
+            "popularity_lift": popularity_lift(shown, tests.had),
+            "freshness": freshness(tests.ages(slates), FRESH_DAYS),
+            "inter_list": inter_list_distance(slates, self._before(tests.user[:n], slates)),
+        }
+        if space.vectors.shape[1]:
+            vectors = space.vectors[slates]
+            unlike = unexpected(vectors, tests.taste)
+            values["ild"] = ild(vectors)
+            values["topic_coverage"] = category_coverage(space.topics[slates], space.topics_there)
+            values["unexpectedness"] = mean_over_places(unlike)
+            values["serendipity"] = serendipity(found, unlike, one)
+        if len(categories):
+            flags = categories.of(slates)
+            shares = categories.shares(flags)
+            unlike = unexpected(flags, tests.profile[:n])
+            there = np.where(shares > 0, np.arange(len(categories)), -1)
+            values["ild_categories"] = ild(flags)
+            values["category_coverage"] = category_coverage(there, len(categories))
+            values["calibration"] = calibration(tests.profile[:n], shares)
+            values["unexpectedness_categories"] = mean_over_places(unlike)
+            values["serendipity_categories"] = serendipity(found, unlike, one)
+        return values
+
+    def _before(self, users: Ids, slates: Ids) -> Ids:
+        """The slate before each, of the same user: in this chunk, or the latest of an earlier one."""
+        order = np.argsort(users, kind="stable")
+        ordered, of = slates[order], users[order]
+        begins = np.flatnonzero(np.diff(of, prepend=-1))
+        before = np.empty_like(slates)
+        before[order[1:]] = ordered[:-1]
+        before[order[begins]] = self._latest[of[begins]]
+        ends = np.append(begins[1:], len(of)) - 1
+        self._latest[of[ends]] = ordered[ends]
+        return before
 
     def figures(self, stream: Stream) -> dict[str, float]:
         """Everything by name."""

@@ -16,7 +16,7 @@ from divrec.evaluate.popularity import PopularityRanker
 from divrec.evaluate.prequential import Evaluation, Make, evaluate
 from divrec.evaluate.ranker import Interaction, Learner, Past, Ranker
 from divrec.evaluate.stream import Stream
-from divrec.evaluate.tally import CHUNK
+from divrec.evaluate.tally import ACCURACY, CHUNK
 from divrec.events import Item, pack_vector
 from tests.evaluate.logs import stream_of
 
@@ -57,9 +57,13 @@ def by_hand(stream: Stream, k: int) -> dict[str, float]:
     counts, liked, tests = Counter[int](), set[int](), 0
     had: dict[int, set[int]] = defaultdict(set)
     sums: dict[str, float] = defaultdict(float)
-    rows = zip(stream.user.tolist(), stream.item.tolist(), stream.positive.tolist(), strict=True)
+    rows = zip(*(column.tolist() for column in (stream.user, stream.item, stream.positive, stream.ts)), strict=True)
     gained: dict[int, int] = {}
-    for at, (user, item, positive) in enumerate(rows):
+    appeared: dict[int, int] = {}
+    last: dict[int, set[int]] = {}
+    distances = []
+    for at, (user, item, positive, ts) in enumerate(rows):
+        appeared.setdefault(item, ts)
         if positive and user in liked:
             tests += 1
             hidden = set() if stream.repeats else had[user]
@@ -71,12 +75,17 @@ def by_hand(stream: Stream, k: int) -> dict[str, float]:
                     sums[name] += value
             total = sum(counts.values())
             sums["novelty"] += float(np.mean([-math.log2(counts[one] / total) for one in slate]))
+            sums["freshness"] += float(np.mean([ts - appeared[one] <= 30 * 86_400_000 for one in slate]))
+            if user in last:
+                distances.append(1 - len(last[user] & set(slate)) / len(last[user] | set(slate)))
+            last[user] = set(slate)
         if positive:
             liked.add(user)
         had[user].add(item)
         counts[item] += 1
         gained[item] = at
-    return {"tests": tests} | {name: total / tests for name, total in sums.items()}
+    means = {name: total / tests for name, total in sums.items()}
+    return {"tests": tests, "inter_list": float(np.mean(distances))} | means
 
 
 @pytest.mark.parametrize("repeats", [False, True])
@@ -86,7 +95,7 @@ def test_popularity_as_by_hand(tmp_path: Path, repeats: bool) -> None:
     expected = by_hand(stream, 10)
     assert found.tested == expected.pop("tests") > CHUNK and found.events == len(stream)
     figures = found.models["popularity"].figures
-    named = {f"{name}@10" if name != "novelty" else name: value for name, value in expected.items()}
+    named = {f"{name}@10" if name in ACCURACY else name: value for name, value in expected.items()}
     assert {name: figures[name] for name in named} == pytest.approx(named)
     assert figures["precision@10"] == pytest.approx(named["hr@10"] / 10)
     assert not found.models["popularity"].against
@@ -187,10 +196,25 @@ def test_figures_are_in_their_ranges(tmp_path: Path) -> None:
         assert figures["user_coverage"] == 1.0 and 0 < figures["catalog_coverage"] <= 1
         assert 0.8 < figures["ild"] < 1.2, "random vectors, once their mean is gone"
         assert 0 <= figures["ild_categories"] <= 1 and 0 <= figures["calibration"] <= math.log(100)
+        assert 0 <= figures["serendipity"] <= figures["hr@10"], "expected hits count less"
+        assert 0 <= figures["serendipity_categories"] <= figures["unexpectedness_categories"] <= 1
+        assert 1 / 64 < figures["topic_coverage"] <= 10 / 64 and 0.1 < figures["category_coverage"] <= 1
+        assert 0 < figures["unexpectedness"] <= 1 and 0 < figures["inter_list"] < 1 and 0 < figures["freshness"] < 1
         assert 0 <= figures["gini"] < 1 and 0 < figures["entropy"] <= math.log2(found.items)
         assert sum(result.curves["hr@10"]) / len(result.curves["hr@10"]) == pytest.approx(figures["hr@10"], abs=0.02)
         late = np.mean(result.curves["hr@10"][67:])
         assert result.last_third["hr@10"] == pytest.approx(late, abs=0.02)
+
+
+def test_the_popular_are_more_popular_than_what_users_have(tmp_path: Path) -> None:
+    figures = measured(random_stream(tmp_path), ["popularity"]).models["popularity"].figures
+    assert 0 < figures["popularity_lift"] < figures["popularity"] and figures["popularity"] > 0.8
+
+
+def test_without_times_nothing_is_fresh(tmp_path: Path) -> None:
+    rows = [f"{user},i{n},5" for user in "ab" for n in range(4)]
+    found = evaluate(stream_of(tmp_path, "u,i,r", rows), [popularity], reference="divrec")
+    assert "freshness" not in found.models["popularity"].figures
 
 
 def test_an_unseen_item_is_a_miss(tmp_path: Path) -> None:
