@@ -201,11 +201,38 @@ class ModelReady(Struct, tag_field="kind", tag="model_ready", kw_only=True, omit
     """When it was written; greater than that of every earlier marker."""
 
 
-class Quality(Struct, tag_field="kind", tag="quality", kw_only=True):
+class ListQuality(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """What lists of ``k`` items are like: means over the lists, or of all lists together; absent where not known.
+
+    The figures are those of ``divrec evaluate`` (docs/evaluation.md), by model and catalogue as they are now.
+    """
+
+    category_coverage: float | None = None
+    """Different categories in a list, of all in the catalogue."""
+    ild: float | None = None
+    """Distance of the items' vectors, in [0, 2]."""
+    ild_categories: float | None = None
+    """The same of their categories, in [0, 1]."""
+    novelty: float | None = None
+    """Self-information of the items, in bits."""
+    popularity: float | None = None
+    """Percentile of the items' popularity."""
+    freshness: float | None = None
+    """Share of the items that appeared within ``slate.fresh_days``."""
+    inter_list: float | None = None
+    """How much was not in the same user's list before (Jaccard distance)."""
+    catalog_coverage: float | None = None
+    """Share of the catalogue that is in any of the lists: it grows with their number."""
+    gini: float | None = None
+    """How unevenly the lists fall on the catalogue: 0 is even, near 1 the same items always."""
+
+
+class Quality(Struct, tag_field="kind", tag="quality", kw_only=True, omit_defaults=True):
     """How one worker's slates did, over its latest tests (value of the ``metrics`` topic).
 
     A test is a user's first positive act on an item after a slate: was the item among the first ``k``, and how far up?
-    Beside it what the most popular items would have got. Shares and means in [0, 1], higher is better.
+    Beside it what the most popular items would have got. Shares and means in [0, 1], higher is better. And what its
+    latest ``lists`` were like, tested or not.
     """
 
     generation: str
@@ -219,6 +246,11 @@ class Quality(Struct, tag_field="kind", tag="quality", kw_only=True):
     ndcg: float
     popularity_hr: float
     popularity_ndcg: float
+    lists: int = 0
+    """Slates that ``slates`` is about: at most the latest 500."""
+    slates: ListQuality | None = None
+    popularity: ListQuality | None = None
+    """Of the ``k`` most popular items as a list, the same for everybody."""
 
 
 def pack_vector(vector: npt.NDArray[np.float32]) -> bytes:

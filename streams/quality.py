@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 from divrec.config import Config
 from divrec.engine import Engine
-from divrec.events import Quality
+from divrec.events import ListQuality, Quality
 from divrec.metrics.live import Figures, LiveQuality
 from streams.codec import Record, encode, now_ms
 from streams.health import metrics
 from streams.health.metrics import Sample
+from streams.lists import list_quality
 from streams.topics import Topics
 
 PUBLISH_S = 10.0
-"""Between two records, if there were tests in between."""
+"""Between two records, if there were tests in between; and between two looks at the latest lists."""
 
 
 class Shown(NamedTuple):
@@ -45,6 +46,8 @@ class SlateQuality:
         self._tests = self._published = 0
         self._ranked: object = None
         self._popular: tuple[str, ...] = ()
+        self._lists = 0
+        self._slates = self._popularity = ListQuality()
 
     def popular(self) -> tuple[str, ...]:
         """The ids of the most popular items, the same tuple until they change."""
@@ -71,10 +74,27 @@ class SlateQuality:
             yield metrics.QUALITY, (name, "hr"), accuracy.hr
             yield metrics.QUALITY, (name, "ndcg"), accuracy.ndcg
 
+        yield metrics.QUALITY_LISTS, (), self._lists
+        for name, quality in (("slates", self._slates), ("popularity", self._popularity)):
+            for measure in quality.__struct_fields__:
+                if (value := getattr(quality, measure)) is not None:
+                    yield metrics.LIST_QUALITY, (name, measure), value
+
+    def look(self) -> None:
+        """Take the figures of the latest lists anew."""
+        lists = list(self._live.lists)
+        if not lists:
+            return
+        slates, before = zip(*lists, strict=True)
+        self._lists = len(lists)
+        self._slates = list_quality(self._config, self._engine, slates, before)
+        self._popularity = list_quality(self._config, self._engine, [self.popular()])
+
     async def publish(self, send: Callable[[list[Record]], Awaitable[None]]) -> None:
         """Give a record to ``send`` every ``PUBLISH_S`` seconds, until cancelled."""
         while True:
             await asyncio.sleep(PUBLISH_S)
+            self.look()
             if self._tests > self._published:
                 self._published = self._tests
                 await send([Record(self._topic, 0, None, encode(self._event(self._live.figures())))])
@@ -90,4 +110,7 @@ class SlateQuality:
             ndcg=figures.slates.ndcg,
             popularity_hr=figures.popularity.hr,
             popularity_ndcg=figures.popularity.ndcg,
+            lists=self._lists,
+            slates=self._slates,
+            popularity=self._popularity,
         )

@@ -4,7 +4,7 @@ Beside it stands what decayed popularity would have got with the same user at th
 the other, the model is not worth its memory. One object a process; memory is bounded.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,7 +14,9 @@ import numpy.typing as npt
 WINDOW = 10_000
 """Latest tests that figures are taken over."""
 USERS = 50_000
-"""Users whose slates wait for what they turn to; the longest waiting go first."""
+"""Users whose latest slate is kept; those whose slate is oldest go first."""
+LISTS = 500
+"""Latest slates that are kept, to tell what lists are like."""
 
 Places = npt.NDArray[np.int64]
 
@@ -36,7 +38,7 @@ class Figures(NamedTuple):
 class LiveQuality:
     """Hit rate and NDCG at ``k`` over the last ``window`` tests.
 
-    A test is a positive event of a user whose latest slate is known. About 0.5 kB for each waiting user.
+    A test is the first positive event of a user after a slate that is still known. About 0.5 kB for each user.
 
     >>> quality = LiveQuality(k=2)
     >>> quality.shown("ann", ["tea", "mug"], popular=["cup", "mug"])
@@ -51,24 +53,28 @@ class LiveQuality:
             raise ValueError(f"k, window and users must be at least 1, got {k}, {window} and {users}")
         self.k = k
         self.users = users
-        self._waiting: OrderedDict[str, tuple[Sequence[str], Sequence[str]]] = OrderedDict()
+        self._latest: OrderedDict[str, tuple[Sequence[str], Sequence[str] | None]] = OrderedDict()
+        """The slate of each user, with what was popular then as long as no test was made of it."""
+        self.lists: deque[tuple[Sequence[str], Sequence[str]]] = deque(maxlen=LISTS)
+        """The latest slates of all users, each with the one before of the same user, empty if that is not known."""
         self._places: Places = np.zeros((2, window), np.int64)
         """Of the slates and of popularity; from 1, 0 for a miss."""
         self._tests = 0
 
     def __len__(self) -> int:
-        """Users whose slates wait."""
-        return len(self._waiting)
+        """Users whose slate is known."""
+        return len(self._latest)
 
     def shown(self, user_id: str, slate: Sequence[str], popular: Sequence[str]) -> None:
         """``slate`` is published for ``user_id``, while ``popular`` are the most popular items; both best first.
 
         Neither is copied: ``popular`` should be one tuple for all users until it changes, much longer than k.
         """
-        self._waiting[user_id] = (slate, popular)
-        self._waiting.move_to_end(user_id)
-        if len(self._waiting) > self.users:
-            self._waiting.popitem(last=False)
+        before = self._latest.pop(user_id, None)
+        self.lists.append((slate, before[0] if before is not None else ()))
+        self._latest[user_id] = (slate, popular)
+        if len(self._latest) > self.users:
+            self._latest.popitem(last=False)
 
     def turned_to(self, user_id: str, item_id: str, hidden: Callable[[str], bool]) -> bool:
         """``user_id`` turned to ``item_id``: a test, if a slate was waiting for it.
@@ -76,10 +82,10 @@ class LiveQuality:
         ``hidden`` says of an item whether the user had had it before, so that it would not have been shown: popularity
         passes over those, too.
         """
-        waiting = self._waiting.pop(user_id, None)
-        if waiting is None:
+        slate, popular = self._latest.get(user_id, ((), None))
+        if popular is None:
             return False
-        slate, popular = waiting
+        self._latest[user_id] = (slate, None)
         at = self._tests % self._places.shape[1]
         self._places[:, at] = self._place(slate, item_id), self._popular_place(popular, item_id, hidden)
         self._tests += 1

@@ -111,7 +111,7 @@ def _shower(settings: "Config", topic: TopicName) -> "Callable[[Message], None]"
     console = Console(highlight=False)
     if topic is TopicName.recommendations:
         return _slates(settings, console.print)
-    show = _letter if topic is TopicName.dead_letters else _line
+    show = {TopicName.dead_letters: _letter, TopicName.metrics: _quality}.get(topic, _line)
     return lambda message: console.print(show(message))
 
 
@@ -159,6 +159,29 @@ def _letter(message: "Message") -> str:
             f"  [dim]{marked(value)}[/]",
         ]
     )
+
+
+def _quality(message: "Message") -> str:
+    """A worker's figures by name, and those of the most popular items in brackets."""
+    import msgspec
+
+    from divrec.events import ListQuality, Quality
+    from streams.client.printable import marked
+
+    told = msgspec.json.decode(message.value or b"", type=Quality)
+    accuracy = ("hr", told.hr, told.popularity_hr), ("ndcg", told.ndcg, told.popularity_ndcg)
+    slates, popular = told.slates or ListQuality(), told.popularity or ListQuality()
+    lists = [(name, getattr(slates, name), getattr(popular, name)) for name in ListQuality.__struct_fields__]
+    lines = [f"[bold]{marked(told.worker)}[/]  {_time(told.ts)}  k {told.k}; in brackets: the most popular items"]
+    for count, what, figures in ((told.tests, "tests", accuracy), (told.lists, "lists", lists)):
+        shown = [f"{name} {value:.3f}{_beside(other)}" for name, value, other in figures if value is not None]
+        if shown:
+            lines.append(f"  {count:>6,} {what}  {'  '.join(shown)}")
+    return "\n".join(lines)
+
+
+def _beside(value: float | None) -> str:
+    return "" if value is None else f" ({value:.3f})"
 
 
 def _line(message: "Message") -> str:

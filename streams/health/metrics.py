@@ -97,6 +97,14 @@ QUALITY = Definition(
     "the latest tests: a test is a user's first positive act on an item after a slate.",
     ("of", "measure"),
 )
+LIST_QUALITY = Definition(
+    "list_quality",
+    "gauge",
+    "What this worker's latest slates are like, and the most popular items as a list: category_coverage, ild, "
+    "ild_categories, novelty, popularity, freshness; of the slates also inter_list, catalog_coverage, gini.",
+    ("of", "measure"),
+)
+QUALITY_LISTS = Definition("quality_lists", "gauge", "Slates that the list quality is a mean of.")
 QUALITY_TESTS = Definition("quality_tests", "gauge", "Tests that the quality is a mean of.")
 INFO = Definition("info", "gauge", "Always 1: which worker this is.", ("worker", "generation", "version"))
 

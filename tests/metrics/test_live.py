@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from divrec.metrics.hits import hit_rate, hits
-from divrec.metrics.live import LiveQuality
+from divrec.metrics.live import LISTS, LiveQuality
 from divrec.metrics.ndcg import ndcg
 
 ITEMS = [f"i{n}" for n in range(12)]
@@ -56,6 +56,17 @@ def test_waiting_users_are_bounded() -> None:
         quality.shown(f"u{n}", ["x"], ("x",))
     assert len(quality) == 3
     assert not quality.turned_to("u0", "x", lambda _: False) and quality.turned_to("u9", "x", lambda _: False)
+
+
+def test_the_latest_lists_stand_beside_those_before() -> None:
+    quality = LiveQuality(users=2)
+    for user, slate in (("a", ["x"]), ("b", ["y"]), ("a", ["z"]), ("c", ["w"]), ("b", ["v"])):
+        quality.shown(user, slate, ("x",))
+        quality.turned_to(user, "x", lambda _: False)  # a test does not make the slate forgotten
+    assert list(quality.lists) == [(["x"], ()), (["y"], ()), (["z"], ["x"]), (["w"], ()), (["v"], ())], "b had to go"
+    for _ in range(LISTS):
+        quality.shown("a", ["x"], ("x",))
+    assert len(quality.lists) == LISTS
 
 
 def test_bad_bounds_are_refused() -> None:
