@@ -98,10 +98,10 @@ def learn_factors(
     state = seed * _MULTIPLIER + _INCREMENT
     for first in range(1, OTHERS + 1, RUN):
         state = state * _MULTIPLIER + _INCREMENT
-        place = np.int64(((state >> np.uint64(32)) * np.uint64(known)) >> np.uint64(32))
+        at: Any = np.int64(((state >> np.uint64(32)) * np.uint64(known)) >> np.uint64(32))
         for n in range(first, first + RUN):
-            drawn[n] = order[place]
-            place = place + 1 if place + 1 < known else 0
+            drawn[n] = order[at]
+            at = at + 1 if at + 1 < known else 0
     odds = np.empty(OTHERS + 1, np.float32)
     highest = np.float32(-np.inf)
     for n in range(OTHERS + 1):
