@@ -320,6 +320,8 @@ class Backfill:
         taught: list[tuple[int, Profile]] = []
         kinds: Counter[type | None] = Counter()
         refused: Counter[str] = Counter()
+        if any(isinstance(taken.event, Review) and taken.event.rating is None for taken in batch):
+            self._settle()  # their ratings are predicted, by what came before this batch
         for at, (event, event_id, partition, offset, replayed, reason) in enumerate(batch, place.taken):
             if offset != NOTHING:
                 place.watermarks[partition] = offset

@@ -12,10 +12,19 @@ from msgspec import Meta, Struct
 from divrec.errors import DeltaError
 from divrec.events import Id, Ts
 from divrec.rank.weights import is_lesson
+from divrec.text.review_head import ReviewSample
 
 MAX_RECENT = 500
 MAX_DELTAS = 10_000
 MAX_LESSON = 1_025
+
+
+class RatedReview(Struct, array_like=True, frozen=True):
+    """What the review head learns."""
+
+    sample: ReviewSample
+    feedback: Annotated[float, Meta(ge=-1, le=1)]
+    """Of the rating: where it stands on the configured scale."""
 
 
 class Delta(Struct, array_like=True, frozen=True):
@@ -35,6 +44,8 @@ class Delta(Struct, array_like=True, frozen=True):
     """A hash of the user's id, 0 if not told: similar users are looked for among the latest."""
     lesson: Annotated[bytes, Meta(max_length=MAX_LESSON)] = b""
     """What the blend learns from it (``rank.weights``): a context and a gradient, empty if nothing."""
+    review: RatedReview | None = None
+    """A review that came with a rating: at most 13 kB."""
 
 
 class ModelLogRecord(Struct, array_like=True, frozen=True):
@@ -65,4 +76,6 @@ def decode_record(data: bytes) -> ModelLogRecord:
         last = delta.offset
         if not is_lesson(delta.lesson):
             raise DeltaError(f"model-log record: expected a lesson, got {len(delta.lesson)} bytes that are none")
+        if delta.review is not None and len(delta.review.sample.words) % 4:
+            raise DeltaError("model-log record: expected hashes of words, of 4 bytes each")
     return record

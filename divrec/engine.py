@@ -15,7 +15,7 @@ from divrec.asks import EXCLUDED, HABITUAL, HISTORY, LISTS, OLDER, REJECTED, SHO
 from divrec.catalog import Catalog
 from divrec.cf.item_item import QUERY_HISTORY
 from divrec.config import Config, FeedbackConfig, SlateConfig
-from divrec.deltas import Delta, ModelLogRecord
+from divrec.deltas import Delta, ModelLogRecord, RatedReview
 from divrec.errors import EventError
 from divrec.events import Click, Event, Item, ItemVector, Request, Review, SlateItem, pack_vector, unpack_vector
 from divrec.explain.reasons import reasons
@@ -37,12 +37,16 @@ from divrec.rules.rests import answered, logged
 from divrec.slate import Slates, empty_slates, make_slates
 from divrec.staging import Markers, Staging
 from divrec.text.encoder import names_model
+from divrec.text.review_head import ReviewPrediction, sample_of
 
 if TYPE_CHECKING:
     from divrec.exploring import Exploring
 
 LIKED = 0.5
 """Feedback of a rating from which on the item was liked: 4 of 5, 8 of 10."""
+RATED_FIRST = 20
+"""Rated reviews from which on the rating of others is predicted: by then it misses by less than that of ``feedback``,
+and tells truly by how much."""
 LESSONS_FROM_ALL = 20_000
 """Interactions of which each teaches the blend; then one in ``LESSONS_LATER``."""
 LESSONS_LATER = 4
@@ -116,6 +120,13 @@ class Engine:
                 terms = event.terms
                 self._learn_review_vector(after, event)
         feedback, weight = feedback_of(self.config.feedback, action, event.rating)
+        liked, rated = event.rating is None or feedback >= LIKED, None
+        if isinstance(event, Review) and self.config.feedback.review >= 0.0:
+            if event.rating is not None:
+                rated = RatedReview(sample_of(event), feedback)
+            elif (predicted := self._predicted(event)) is not None:
+                feedback, weight = predicted.rating, predicted.weight
+                liked = feedback >= LIKED
         if action == "impression" and event.rating is None:
             after.show(event.item_id)
             if self.config.rules.rests:
@@ -131,7 +142,7 @@ class Engine:
             self._learn_keywords(after, event, terms, feedback)
         delta = None
         if weight > 0.0:
-            delta = self._delta(profile, event, offset, weight, liked=event.rating is None or feedback >= LIKED)
+            delta = self._delta(profile, event, offset, weight, liked=liked, rated=rated)
             if teach and self.teaches(delta):
                 [delta] = self.teach([(profile, delta)])
             if self.config.slate.allow_repeats:
@@ -141,7 +152,21 @@ class Engine:
             after.reject(event.item_id, feedback)
         return Observed(after, delta, interaction=weight > 0.0 or feedback != 0.0)
 
-    def _delta(self, profile: Profile, event: Click | Review, offset: int, weight: float, *, liked: bool) -> Delta:
+    def _predicted(self, review: Review) -> ReviewPrediction | None:
+        """The feedback that a review without a rating likely means, once there was enough to learn from."""
+        head = self.model.reviews
+        return None if head is None or head.learned < RATED_FIRST else head.predict(sample_of(review))
+
+    def _delta(
+        self,
+        profile: Profile,
+        event: Click | Review,
+        offset: int,
+        weight: float,
+        *,
+        liked: bool,
+        rated: RatedReview | None,
+    ) -> Delta:
         bound = self.config.model.history
         items, actions, felt = (newest(column, bound) for column in (profile.items, profile.actions, profile.feedback))
         if len({event.item_id, *items}) <= len(items):
@@ -153,7 +178,8 @@ class Engine:
             low = [n for n, liked_it in enumerate(self._liked(actions, felt)) if not liked_it]
             bits = sum([1 << n for n in low])
             unliked = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
-        return Delta(offset, event.item_id, weight, event.ts, items, liked, unliked, user_hash(profile.user_id))
+        user = user_hash(profile.user_id)
+        return Delta(offset, event.item_id, weight, event.ts, items, liked, unliked, user, review=rated)
 
     def _liked(self, actions: Sequence[str], feedback: Sequence[float]) -> list[bool]:
         """Whether each interaction of the history was liked: rated high, or not rated at all."""

@@ -21,10 +21,11 @@ from divrec.cf.popularity import Popularity, Values
 from divrec.cf.users import UserArrays, UserTable, learn_visit
 from divrec.compiled import compiled
 from divrec.config import ModelConfig
-from divrec.deltas import Delta, ModelLogRecord
+from divrec.deltas import Delta, ModelLogRecord, RatedReview
 from divrec.errors import SnapshotError
 from divrec.items import ItemIndex, grown, hash64
 from divrec.rank.weights import BlendWeights
+from divrec.text.review_head import MAX_SPACES, ReviewHead
 
 DAY_MS = 86_400_000
 EVICTED_SHARE = 16
@@ -33,6 +34,8 @@ POPULAR = 200
 """Items in the list of those popular now; a quarter as many each are added of those trending and popular ever."""
 TREND_HALF_LIFE = 1_000
 """Of trends, in interactions: it fits any stream, however fast."""
+REVIEW = "review_"
+"""What the names of the review head's arrays begin with in a snapshot."""
 Flags = npt.NDArray[np.bool_]
 
 
@@ -116,6 +119,8 @@ class Model:
         self.blend = BlendWeights()
         self.linear = Linear()
         self.factors = Factors()
+        self.reviews: ReviewHead | None = None
+        """Predicts the feedback of reviews, in [-1, 1]; None before the first rated one, for it takes 5 MB."""
         self.known: Flags = np.zeros(0, np.bool_)
         self._count = 0
         self._order: Ids = np.zeros(0, np.int32)
@@ -205,10 +210,18 @@ class Model:
             self.interactions,
         )
         self.blend.learn([delta.lesson for delta in deltas if delta.lesson])
+        self._learn_reviews([delta.review for delta in deltas if delta.review is not None])
         self.interactions += count
         self.now = max(self.now, *(delta.ts for delta in deltas))
         if len(self) > self.config.max_items:
             self._evict()
+
+    def _learn_reviews(self, rated: list[RatedReview]) -> None:
+        if rated and self.reviews is None:
+            self.reviews = ReviewHead(-1.0, 1.0)
+        for review in rated:
+            assert self.reviews is not None
+            self.reviews.learn(review.sample, review.feedback)
 
     def _rows(self, deltas: list[Delta]) -> tuple[Ids, Ids, npt.NDArray[np.int32], Ids]:
         """Indices of the items, those of all recent items one after the other, where those of each delta start, and
@@ -317,6 +330,7 @@ class Model:
         order = self.order
         position = np.append(self._places, np.int32(-1))  # one more: the empty slot -1 maps to -1
         users = self.users.rows()
+        reviews: dict[str, npt.NDArray[Any]] = {} if self.reviews is None else self.reviews.state()
         return ModelState(
             version=self.version,
             applied=dict(self.applied),
@@ -342,6 +356,7 @@ class Model:
                 "factors_squares": self.factors.squares[order],
                 "blend_values": self.blend.values.copy(),
                 "blend_spread": self.blend.spread.copy(),
+                **{f"{REVIEW}{name}": array for name, array in reviews.items()},
             },
             settings=self.settings(),
         )
@@ -385,6 +400,10 @@ class Model:
         self.blend.values[:] = arrays["blend_values"]
         self.blend.spread[:] = arrays["blend_spread"]
         self.trend.base = float(arrays["trend_base"][0]) if len(arrays["trend_base"]) else None
+        reviews = {name.removeprefix(REVIEW): array for name, array in arrays.items() if name.startswith(REVIEW)}
+        if reviews:
+            self.reviews = ReviewHead(-1.0, 1.0)
+            self.reviews.restore(reviews)
         self.version, self.applied = state.version, dict(state.applied)
         self.interactions, self.now, self.popularity.base = state.interactions, state.now, state.popularity_base
 
@@ -401,12 +420,16 @@ class Model:
             self.linear.core,
             self.linear.weights,
         )
+        reviews = self.reviews
         held = self.pairs.nbytes + self.users.nbytes + self.factors.nbytes + self.blend.nbytes
+        held += 0 if reviews is None else reviews.nbytes
         return {
             "model_items": len(self),
             "model_items_bound": self.config.max_items,
             "model_users": self.users.rows(),
             "model_users_bound": self.config.users,
+            "model_text_models": 0 if reviews is None else len(reviews.spaces),
+            "model_text_models_bound": MAX_SPACES,
             "model_interactions": self.interactions,
             "model_bytes": held + sum(array.nbytes for array in arrays),
         }

@@ -4,8 +4,8 @@ import numpy as np
 
 from divrec.config import Config
 from divrec.deltas import ModelLogRecord
-from divrec.engine import Engine
-from divrec.events import Click, Item, ItemVector, pack_vector
+from divrec.engine import RATED_FIRST, Engine
+from divrec.events import Click, Item, ItemVector, Review, pack_vector
 from divrec.profile import Profile
 
 DIMENSIONS = 64
@@ -27,3 +27,10 @@ def warm_up(config: Config) -> None:
             if delta is not None:
                 engine.apply(ModelLogRecord(0, [delta]), n)
             engine.recommend(profile, n + 1)
+    rating = config.feedback.rating_max
+    for n in range(RATED_FIRST + 1):  # the rating of the last is predicted
+        review = Review(user_id="2", item_id="0", text="a b", rating=rating if n < RATED_FIRST else None, ts=n + 1)
+        review.model, review.vector = config.encoder.model, pack_vector(np.eye(DIMENSIONS, dtype=np.float32)[0])
+        observed = engine.observe(Profile("2", 0), review, str(n), n)
+        if observed.delta is not None:
+            engine.apply(ModelLogRecord(1, [observed.delta]), n)

@@ -245,6 +245,36 @@ def test_reviews_get_their_vectors_from_an_encoder(tmp_path: Path) -> None:
     assert "fine" in profile.keywords
 
 
+def test_ratings_of_reviews_are_predicted_the_same_however_it_is_stopped(tmp_path: Path) -> None:
+    log, found = tmp_path / "log.jsonl", []
+    reviews = [
+        Review(
+            user_id=f"u{n % 30}",
+            item_id=f"i{n % 70}",
+            text="a joy" if n % 3 else "broken",
+            rating=None if n % 2 else 5.0 if n % 3 else 1.0,
+            ts=n + 1,
+        )
+        for n in range(2_500)
+    ]
+    log.write_bytes(b"\n".join(map(msgspec.json.encode, reviews)))
+    for stops in ([], [1_000, 2_000]):
+        directory = tmp_path / f"{len(stops)}"
+
+        def told(taken: int, stops: list[int] = stops) -> None:
+            if taken in stops:
+                stops.remove(taken)
+                raise Killed
+
+        for _ in range(len(stops) + 1):
+            with Backfill(config(), directory, RawLog(open_log([log]), partition_of), 1_000) as work, suppress(Killed):
+                work.run(told)
+        found.append((learned(directory).digest(), rows(directory)))
+    assert found[0] == found[1]
+    feedback = {told for w in found[0][1] for told in decode_profile(w.profile, partition_of(w.user_id)).feedback}
+    assert len(feedback) > 3 and 0.6 in feedback, "at first as configured, then as it reads"
+
+
 def test_loading_can_be_repeated_until_a_worker_begins(files: tuple[Path, Path], tmp_path: Path) -> None:
     with Backfill(config(), tmp_path, history(files)) as work:
         place, store = work.run(), MemoryStore()

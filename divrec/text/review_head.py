@@ -34,6 +34,8 @@ from divrec.text.review_learning import (
 MIDDLE = 3.0
 """Of the scale inside, 1 to 5."""
 NOBODY = -1
+MAX_NAME = 256
+MAX_SPACES = 2
 
 
 class ReviewSample(Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -43,7 +45,7 @@ class ReviewSample(Struct, frozen=True, array_like=True, omit_defaults=True):
     """Hashes of words and pairs of words, uint32 little-endian, each once, ascending."""
     user: Annotated[int, Meta(ge=NOBODY, lt=2**32)] = NOBODY
     """Fingerprint of who wrote it; some always give five stars."""
-    model: Annotated[str, Meta(max_length=256)] = ""
+    model: Annotated[str, Meta(max_length=MAX_NAME)] = ""
     """The text model of ``vector``."""
     vector: VectorBytes = b""
     """float16, as in a Review; empty: none."""
@@ -67,7 +69,7 @@ def sample_of(review: Review) -> ReviewSample:
     """The sample of a review as the encode worker passes it on; its rating is not read."""
     words = hashed_ngrams(review_text(review)).astype("<u4").tobytes()
     user = fingerprint(review.user_id)
-    if review.model is None or review.vector is None:
+    if review.model is None or len(review.model) > MAX_NAME or review.vector is None:
         return ReviewSample(words, user)
     return ReviewSample(words, user, review.model, review.vector)
 
@@ -90,7 +92,7 @@ class ReviewHead:
         liked: float | None = None,
         buckets: int = 2**18,
         user_buckets: int = 2**16,
-        spaces: int = 2,
+        spaces: int = MAX_SPACES,
     ) -> None:
         if not low < high:
             raise ValueError(f"scale: expected low < high, got {low} and {high}")
@@ -142,6 +144,10 @@ class ReviewHead:
             if f"space_{n}_model" in state:
                 arrays = (state[f"space_{n}_{name}"].copy() for name in SpaceArrays._fields)
                 self.spaces[state[f"space_{n}_model"].tobytes().decode()] = SpaceArrays(*arrays)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for held in (self.arrays, *self.spaces.values()) for array in held)
 
     def _enter(self, sample: ReviewSample) -> None:
         """Make the text model of ``sample`` the last one learned from."""
