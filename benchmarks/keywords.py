@@ -5,12 +5,12 @@
 MovieLens 100K with plots (ml100k_inter.tsv.gz, ml100k_movie_plots.jsonl.gz) and ml-latest-small with titles and genres
 (ml_latest_small_ratings.csv.gz, ml_latest_small_movies.csv.gz), each where its files are there. Of each user with five
 liked films (4 of 5) the last fifth of the ratings is held back. From the rest of everybody's come popularity (likes),
-and each user's keywords as the engine keeps them: 64 words, fading, what is disliked taken away. A film has the words
-that the engine takes: 12 of title and plot, and its genres. Scores of a film:
+the words of all, and each user's keywords as the engine keeps them: 256 words, fading, of what got more than the
+middle of the scale. A film has the words that the engine takes: 12 of its genres, title and plot. Scores of a film:
 
-- keywords, weights: the sum of the user's weights of its words;
-- keywords, lift: the mean lift of its words (``divrec.interest.lift``);
-- 256 of likes, lift: the same for 256 words, from which dislikes take nothing;
+- keywords: the mean lift of its words (``divrec.interest.lift``), as of the user's last rating;
+- 64 keywords: the same where only 64 words are kept;
+- by weight: the sum of the user's weights of its words, without lift;
 - TF-IDF: the cosine of its words and the sum of those of all that the user liked, without bound and fading.
 
 Against 300 films the user did not rate, drawn by popularity: the share of pairs in which the held-back liked film is
@@ -38,8 +38,13 @@ from rich.progress import track
 from rich.table import Table
 from scipy.stats import rankdata
 
-from divrec.interest.keywords import TERMS_PER_EVENT, Keywords, decay, learn_keywords
-from divrec.interest.lift import WordCounts, lifts
+from divrec.catalog import words_of
+from divrec.config import FeedbackConfig, ProfileConfig
+from divrec.engine import feedback_of
+from divrec.events import Item
+from divrec.interest.keywords import Keywords, faded, learn_keywords
+from divrec.interest.lift import Lifts, WordCounts, packed_words
+from divrec.model import DAY_MS
 from divrec.text.segment import terms
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +52,7 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LIKED, HELD_BACK, LEAST = 4.0, 0.2, 5
-HALF_LIFE_MS, BOUND = 90 * 86_400_000.0, 64
+BOUND, HALF_LIFE_MS = ProfileConfig().keywords, ProfileConfig().keyword_half_life_days * DAY_MS
 DRAWN, MIXED = 300, 0.3
 MEASURES = ("of popularity", "not liked", "all", "NDCG@10")
 
@@ -61,7 +66,8 @@ class Rating:
 
 @dataclass
 class World:
-    words: list[list[str]]
+    feedback: FeedbackConfig
+    words: list[tuple[str, ...]]
     users: dict[str, list[Rating]]
 
 
@@ -73,14 +79,14 @@ def ml_100k(data: Path) -> World:
     }
     rows = _rows(data / "ml100k_inter.tsv.gz", "\t")
     names = ("user_id:token", "item_id:token", "rating:float", "timestamp:float")
-    return _world(items, ([row[name] for name in names] for row in rows))
+    return _world(1.0, items, ([row[name] for name in names] for row in rows))
 
 
 def ml_latest(data: Path) -> World:
     films = _rows(data / "ml_latest_small_movies.csv.gz")
     items = {film["movieId"]: (film["title"], film["genres"].split("|")) for film in films}
     rows = _rows(data / "ml_latest_small_ratings.csv.gz")
-    return _world(items, ([row[name] for name in ("userId", "movieId", "rating", "timestamp")] for row in rows))
+    return _world(0.5, items, ([row[name] for name in ("userId", "movieId", "rating", "timestamp")] for row in rows))
 
 
 def _rows(path: Path, delimiter: str = ",") -> Iterator[dict[str, str]]:
@@ -88,11 +94,11 @@ def _rows(path: Path, delimiter: str = ",") -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file, delimiter=delimiter)
 
 
-def _world(items: dict[str, tuple[str, list[str]]], ratings: Iterator[list[str]]) -> World:
+def _world(lowest: float, items: dict[str, tuple[str, list[str]]], ratings: Iterator[list[str]]) -> World:
     index = {item: n for n, item in enumerate(items)}
     words = [
-        list(dict.fromkeys(terms(text)[:TERMS_PER_EVENT] + [genre.strip().casefold() for genre in genres]))
-        for text, genres in items.values()
+        words_of(Item(item_id=item, categories=[genre.strip() for genre in genres], terms=terms(text)))
+        for item, (text, genres) in items.items()
     ]
     users: dict[str, list[Rating]] = defaultdict(list)
     order = list(ratings)
@@ -100,14 +106,14 @@ def _world(items: dict[str, tuple[str, list[str]]], ratings: Iterator[list[str]]
     for user, item, value, ts in sorted(order, key=lambda row: float(row[3])):
         if item in index:
             users[user].append(Rating(float(ts), index[item], float(value)))
-    return World(words, users)
+    return World(FeedbackConfig(rating_min=lowest), words, users)
 
 
 class Scores:
     """What each method gives every film, for a user's past."""
 
     def __init__(self, world: World, past: dict[str, list[Rating]]) -> None:
-        self.words = world.words
+        self.words, self.feedback = world.words, world.feedback
         self.vocabulary = {word: n for n, word in enumerate(dict.fromkeys(w for words in world.words for w in words))}
         columns = [self.vocabulary[word] for words in world.words for word in words]
         starts = np.cumsum([0, *map(len, world.words)])
@@ -123,17 +129,23 @@ class Scores:
             for rating in ratings:
                 if rating.value >= LIKED:
                     self.likes[rating.item] += 1.0
-                    self.counts.add(world.words[rating.item])
+                if self._feedback(rating) > 0.0:
+                    self.counts.add([packed_words(world.words[rating.item])], [1.0])
         self.methods: dict[str, Callable[[list[Rating]], Doubles]] = {
             "popularity": lambda _: self.likes,
             "TF-IDF": self._tfidf,
-            "keywords, weights": lambda past: self.has @ self._vector(self._keywords(past)),
-            "keywords, lift": lambda past: self._lift(self._keywords(past)),
-            "256 of likes, lift": lambda past: self._lift(self._keywords(past, 256, dislikes=False)),
+            "by weight": lambda past: self.has @ self._vector(self._keywords(past, BOUND)[0]),
+            "64 keywords": lambda past: self._lift(past, 64),
+            "keywords": lambda past: self._lift(past, BOUND),
         }
 
-    def _lift(self, keywords: Keywords) -> Doubles:
-        score: Doubles = self.has @ self._vector(lifts(keywords, self.counts)) / self.count
+    def _feedback(self, rating: Rating) -> float:
+        return feedback_of(self.feedback, "click", rating.value)[0]
+
+    def _lift(self, past: list[Rating], bound: int) -> Doubles:
+        keywords, base = self._keywords(past, bound)
+        lifts = Lifts(keywords, faded(base, round(1_000 * past[-1].ts), HALF_LIFE_MS), self.counts)
+        score: Doubles = self.has @ self._vector({word: lifts.lift(word) for word in keywords}) / self.count
         return score
 
     def _tfidf(self, past: list[Rating]) -> Doubles:
@@ -141,16 +153,14 @@ class Scores:
         score: Doubles = self.tfidf @ np.asarray(self.tfidf[liked].sum(0)).ravel()
         return score
 
-    def _keywords(self, past: list[Rating], bound: int = BOUND, *, dislikes: bool = True) -> Keywords:
+    def _keywords(self, past: list[Rating], bound: int) -> tuple[Keywords, int]:
         keywords: Keywords = {}
-        before = past[0].ts
+        base = 0
         for rating in past:
-            decay(keywords, round(1_000 * (rating.ts - before)), HALF_LIFE_MS)
-            before = rating.ts
-            feedback = (rating.value - 3.0) / 2.0
-            if feedback > 0.0 or (dislikes and feedback < 0.0):
-                learn_keywords(keywords, self.words[rating.item], feedback, bound)
-        return keywords
+            if (feedback := self._feedback(rating)) > 0.0:
+                ts, words = round(1_000 * rating.ts), self.words[rating.item]
+                base = learn_keywords(keywords, base, words, feedback, ts, HALF_LIFE_MS, bound)
+        return keywords, base
 
     def _vector(self, keywords: Keywords) -> Doubles:
         vector: Doubles = np.zeros(len(self.vocabulary))

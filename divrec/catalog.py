@@ -64,7 +64,7 @@ class Catalog:
         self.descriptions: list[Item | None] = []
         """Without the text of the description: it can be long, and only the encoder reads it."""
         self.words: list[tuple[str, ...]] = []
-        """What each item says about interests: its most telling terms and its categories."""
+        """What each item says about interests: its categories and its most telling terms."""
         self.categories = ItemCategories()
         self.hidden: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         """Withdrawn: never in a slate."""
@@ -308,8 +308,9 @@ class Catalog:
 
 
 def words_of(item: Item) -> tuple[str, ...]:
-    categories = [name.casefold() for name in item.categories[:TERMS_PER_EVENT]]
-    return tuple(dict.fromkeys(item.terms[:TERMS_PER_EVENT] + categories))
+    """Categories, at most half of ``TERMS_PER_EVENT``, and terms."""
+    categories = [name.casefold() for name in item.categories[: TERMS_PER_EVENT // 2]]
+    return tuple(dict.fromkeys(categories + item.terms))[:TERMS_PER_EVENT]
 
 
 def _bytes_of(item: Item | None, words: tuple[str, ...]) -> int:

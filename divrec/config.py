@@ -72,7 +72,8 @@ class ProfileConfig(Section):
     way round."""
     event_ids: Positive = 256
     """Recent event ids kept per user, against repeats."""
-    keywords: Positive = 64
+    keywords: Positive = 256
+    """Words of what the user liked."""
     keyword_half_life_days: Annotated[float, Field(gt=0)] = 90.0
 
 

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from divrec.errors import DeltaError
 from divrec.events import Id, Ts
+from divrec.interest.keywords import WORDS_PER_EVENT
 from divrec.rank.weights import is_lesson
 from divrec.text.review_head import ReviewSample
 
@@ -46,6 +47,8 @@ class Delta(Struct, array_like=True, frozen=True):
     """What the blend learns from it (``rank.weights``): a context and a gradient, empty if nothing."""
     review: RatedReview | None = None
     """A review that came with a rating: at most 13 kB."""
+    words: Annotated[bytes, Meta(max_length=4 * WORDS_PER_EVENT)] = b""
+    """Hashes of the words that became keywords of the user, uint32 little-endian: catalogues may differ in time."""
 
 
 class ModelLogRecord(Struct, array_like=True, frozen=True):
@@ -76,6 +79,6 @@ def decode_record(data: bytes) -> ModelLogRecord:
         last = delta.offset
         if not is_lesson(delta.lesson):
             raise DeltaError(f"model-log record: expected a lesson, got {len(delta.lesson)} bytes that are none")
-        if delta.review is not None and len(delta.review.sample.words) % 4:
+        if len(delta.words) % 4 or (delta.review is not None and len(delta.review.sample.words) % 4):
             raise DeltaError("model-log record: expected hashes of words, of 4 bytes each")
     return record

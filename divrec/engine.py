@@ -20,7 +20,8 @@ from divrec.errors import EventError
 from divrec.events import Click, Event, Item, ItemVector, Request, Review, SlateItem, pack_vector, unpack_vector
 from divrec.explain.reasons import reasons
 from divrec.interest.categories import CATEGORY_HISTORY
-from divrec.interest.keywords import TERMS_PER_EVENT, decay, learn_keywords
+from divrec.interest.keywords import TERMS_PER_EVENT, faded, learn_keywords
+from divrec.interest.lift import Lifts, packed_words
 from divrec.interest.vectors import INTEREST_HISTORY, REVIEW_DECAY
 from divrec.items import ItemIndex, hash64
 from divrec.model import DAY_MS, Model
@@ -95,6 +96,7 @@ class Engine:
         self._fresh_ms = config.slate.fresh_days * DAY_MS
         self._exploring = exploring(config.slate.explore) if config.slate.explore else None
         self._unrated = config.feedback.model_dump()
+        self._keyword_half_life = config.profile.keyword_half_life_days * DAY_MS
 
     # -- learning ------------------------------------------------------------------------------------------------
 
@@ -138,11 +140,15 @@ class Engine:
             after.hidden = after.hidden.added(event.item_id, self.config.profile.consumed)
         if action in self.config.slate.consumed_actions:
             after.consumed = after.consumed.added(event.item_id, self.config.profile.consumed)
-        if feedback != 0.0:
-            self._learn_keywords(after, event, terms, feedback)
+        words = self._words(event, terms) if feedback > 0.0 else ()
+        if words:
+            half_life, bound = self._keyword_half_life, self.config.profile.keywords
+            after.keywords_ts = learn_keywords(
+                after.keywords, after.keywords_ts, words, feedback, event.ts, half_life, bound
+            )
         delta = None
         if weight > 0.0:
-            delta = self._delta(profile, event, offset, weight, liked=liked, rated=rated)
+            delta = self._delta(profile, event, offset, weight, liked=liked, rated=rated, words=packed_words(words))
             if teach and self.teaches(delta):
                 [delta] = self.teach([(profile, delta)])
             if self.config.slate.allow_repeats:
@@ -166,6 +172,7 @@ class Engine:
         *,
         liked: bool,
         rated: RatedReview | None,
+        words: bytes,
     ) -> Delta:
         bound = self.config.model.history
         items, actions, felt = (newest(column, bound) for column in (profile.items, profile.actions, profile.feedback))
@@ -179,7 +186,7 @@ class Engine:
             bits = sum([1 << n for n in low])
             unliked = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
         user = user_hash(profile.user_id)
-        return Delta(offset, event.item_id, weight, event.ts, items, liked, unliked, user, review=rated)
+        return Delta(offset, event.item_id, weight, event.ts, items, liked, unliked, user, b"", rated, words)
 
     def _liked(self, actions: Sequence[str], feedback: Sequence[float]) -> list[bool]:
         """Whether each interaction of the history was liked: rated high, or not rated at all."""
@@ -222,19 +229,11 @@ class Engine:
             deltas[n] = replace(deltas[n], lesson=pack_lesson(contexts[at], gradients[at]))
         return deltas
 
-    def _learn_keywords(self, profile: Profile, event: Click | Review, terms: Sequence[str], feedback: float) -> None:
+    def _words(self, event: Click | Review, terms: Sequence[str]) -> Sequence[str]:
+        """What ``event`` says of interests: the words of its own text, and those of its item."""
         row = self.items.get(event.item_id)
-        words: Iterable[str] = self.catalog.words[row] if row >= 0 else ()
-        if terms:
-            words = dict.fromkeys([*terms[:TERMS_PER_EVENT], *words])
-        if not words:
-            return
-        half_life = self.config.profile.keyword_half_life_days * DAY_MS
-        late = max(0, profile.keywords_ts - event.ts)
-        decay(profile.keywords, event.ts - profile.keywords_ts, half_life)
-        profile.keywords_ts = max(profile.keywords_ts, event.ts)
-        feedback *= 2.0 ** (-late / half_life)
-        learn_keywords(profile.keywords, words, feedback, self.config.profile.keywords)
+        words = self.catalog.words[row] if row >= 0 else ()
+        return tuple(dict.fromkeys([*terms[:TERMS_PER_EVENT], *words])) if terms else words
 
     def _learn_review_vector(self, profile: Profile, review: Review) -> None:
         if review.vector is None or review.model is None:
@@ -365,12 +364,17 @@ class Engine:
     def _events(self, asks: Sequence[Ask], slates: Slates) -> list[list[SlateItem]]:
         sizes, _, _, *columns = (column.tolist() for column in slates)
         return [
-            self._explained(ask.profile, size, *made) for ask, size, *made in zip(asks, sizes, *columns, strict=True)
+            self._explained(self._lifts(ask), size, *made)
+            for ask, size, *made in zip(asks, sizes, *columns, strict=True)
         ]
+
+    def _lifts(self, ask: Ask) -> Lifts:
+        profile = ask.profile
+        return Lifts(profile.keywords, faded(profile.keywords_ts, ask.now, self._keyword_half_life), self.model.words)
 
     def _explained(
         self,
-        profile: Profile,
+        lifts: Lifts,
         size: int,
         rows: list[int],
         ranks: list[int],
@@ -384,7 +388,7 @@ class Engine:
         marks: list[int],
         kept: list[bool],  # noqa: ARG002
     ) -> list[SlateItem]:
-        ids, catalog, keywords = self.items.ids, self.catalog, profile.keywords
+        ids, catalog = self.items.ids, self.catalog
         return [
             SlateItem(
                 item_id=ids[rows[at]] or "",
@@ -394,7 +398,7 @@ class Engine:
                 preferred_to=ids[instead[at]] if instead[at] >= 0 else None,
                 impressions=impressions[at],
                 similarity=similarity[at],
-                reasons=reasons(catalog, keywords, rows[at], sources[at], shares[at], referents[at]),
+                reasons=reasons(catalog, lifts, rows[at], sources[at], shares[at], referents[at]),
                 sponsored=catalog.rules.sponsors(marks[at]),
                 rules=catalog.rules.named(marks[at]),
             )

@@ -23,6 +23,7 @@ from divrec.compiled import compiled
 from divrec.config import ModelConfig
 from divrec.deltas import Delta, ModelLogRecord, RatedReview
 from divrec.errors import SnapshotError
+from divrec.interest.lift import WordCounts
 from divrec.items import ItemIndex, grown, hash64
 from divrec.rank.weights import BlendWeights
 from divrec.text.review_head import MAX_SPACES, ReviewHead
@@ -119,6 +120,7 @@ class Model:
         self.blend = BlendWeights()
         self.linear = Linear()
         self.factors = Factors()
+        self.words = WordCounts()
         self.reviews: ReviewHead | None = None
         """Predicts the feedback of reviews, in [-1, 1]; None before the first rated one, for it takes 5 MB."""
         self.known: Flags = np.zeros(0, np.bool_)
@@ -210,6 +212,7 @@ class Model:
             self.interactions,
         )
         self.blend.learn([delta.lesson for delta in deltas if delta.lesson])
+        self.words.add([delta.words for delta in deltas], [delta.weight for delta in deltas])
         self._learn_reviews([delta.review for delta in deltas if delta.review is not None])
         self.interactions += count
         self.now = max(self.now, *(delta.ts for delta in deltas))
@@ -356,6 +359,7 @@ class Model:
                 "factors_squares": self.factors.squares[order],
                 "blend_values": self.blend.values.copy(),
                 "blend_spread": self.blend.spread.copy(),
+                **({"words": self.words.counts.copy()} if len(self.words.counts) else {}),
                 **{f"{REVIEW}{name}": array for name, array in reviews.items()},
             },
             settings=self.settings(),
@@ -400,6 +404,7 @@ class Model:
         self.blend.values[:] = arrays["blend_values"]
         self.blend.spread[:] = arrays["blend_spread"]
         self.trend.base = float(arrays["trend_base"][0]) if len(arrays["trend_base"]) else None
+        self.words.counts = arrays.get("words", self.words.counts).copy()
         reviews = {name.removeprefix(REVIEW): array for name, array in arrays.items() if name.startswith(REVIEW)}
         if reviews:
             self.reviews = ReviewHead(-1.0, 1.0)
@@ -419,6 +424,7 @@ class Model:
             self.known,
             self.linear.core,
             self.linear.weights,
+            self.words.counts,
         )
         reviews = self.reviews
         held = self.pairs.nbytes + self.users.nbytes + self.factors.nbytes + self.blend.nbytes

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from divrec.config import Config
-from divrec.deltas import Delta, ModelLogRecord
+from divrec.deltas import Delta, ModelLogRecord, decode_record, encode_record
 from divrec.engine import Ask, Engine, Observed, feedback_of
 from divrec.errors import EventError
 from divrec.events import Click, Item, ItemVector, Request, Review, SlateItem, pack_vector
+from divrec.interest.keywords import WORDS_PER_EVENT, faded
+from divrec.interest.lift import packed_words, word_hash
 from divrec.model import DAY_MS
 from divrec.profile import Profile
 
@@ -270,7 +272,24 @@ def test_keywords_do_not_depend_on_the_order_of_arrival(order: list[int]) -> Non
         profile = clicked(engine, profile, f"i{n}", ts=NOW + n * 40 * DAY_MS).profile
     at = [2.0 ** (-(5 - n) * 40 / 90) * 0.6 for n in range(6)]
     expected = {"c0": at[0] + at[5], "c1": at[1], "c2": at[2], "c3": at[3], "c4": at[4]}
-    assert profile.keywords == pytest.approx(expected)
+    fade = faded(profile.keywords_ts, NOW + 5 * 40 * DAY_MS, 90 * DAY_MS)
+    assert {word: fade * weight for word, weight in profile.keywords.items()} == pytest.approx(expected)
+
+
+def test_the_model_counts_the_words_of_what_was_liked() -> None:
+    engine = with_items(6)
+    for n, action in enumerate(["like", "dislike", "view", "impression"]):
+        observed = clicked(engine, Profile("u", 0), f"i{n}", action=action)
+        if observed.delta is not None:
+            assert observed.delta.words == packed_words(engine.catalog.words[engine.items.get(f"i{n}")])
+            other = Engine(Config())  # it knows no item
+            other.apply(ModelLogRecord(0, [observed.delta]), 0)
+            assert all(other.model.words.share(word) > 0.0 for word in observed.profile.keywords)
+        assert bool(observed.profile.keywords) == (action in ("like", "view"))
+    review = Review(user_id="u", item_id="i1", text="-", rating=5.0, terms=["fine"] + [f"t{n}" for n in range(40)])
+    delta = engine.observe(Profile("u", 0), review, "r", 9).delta
+    assert delta is not None and word_hash("fine").to_bytes(4, "little") == delta.words[:4]
+    assert len(decode_record(encode_record(ModelLogRecord(0, [delta]))).deltas[0].words) <= 4 * WORDS_PER_EVENT
 
 
 def test_far_past_and_far_future() -> None:

@@ -18,6 +18,7 @@ from divrec.deltas import MAX_DELTAS, MAX_RECENT, Delta, ModelLogRecord, decode_
 from divrec.engine import Engine
 from divrec.errors import DeltaError, SnapshotError
 from divrec.events import Item
+from divrec.interest.lift import packed_words
 from divrec.items import ItemIndex
 from divrec.model import DAY_MS, Model
 from divrec.profile import Profile
@@ -42,7 +43,9 @@ def some_deltas(count: int, items: int, seed: int = 0, recent: int = 12) -> list
         ts = START + n * 3_600_000 + chance.randrange(-DAY_MS, DAY_MS)
         unliked = bytes([chance.choice([0, 0, 5, 255])])
         weight = chance.choice([0.3, 0.6, 1.0])
-        found.append(Delta(n, item, weight, ts, before[:recent], chance.random() < 0.7, unliked, 1 + n % 7))
+        liked = chance.random() < 0.7
+        words = packed_words([item, "any", f"{n % 3}"]) if liked else b""
+        found.append(Delta(n, item, weight, ts, before[:recent], liked, unliked, 1 + n % 7, words=words))
         history.append(item)
     return found
 
@@ -217,6 +220,8 @@ GOOD = [1, "item", 0.5, 100, ["past"]]
         [0, [[*GOOD, True, b"", 0, b"\0" + np.array([np.nan], "<f4").tobytes()]]],
         [0, [[*GOOD, True, b"", 0, b"\0" + np.array([1e9], "<f4").tobytes()]]],
         [0, [[*GOOD, True, b"", 0, bytes(2_001)]]],
+        [0, [[*GOOD, True, b"", 0, b"", None, b"odd"]]],
+        [0, [[*GOOD, True, b"", 0, b"", None, bytes(100)]]],
         [0, [GOOD, GOOD]],
         [0, [[2, *GOOD[1:]], GOOD]],
         {"partition": 0, "deltas": []},
@@ -238,7 +243,7 @@ def test_a_record_that_is_not_utf_8_and_one_with_more_after_it() -> None:
 
 def test_a_later_version_may_append_fields() -> None:
     record = decode_record(
-        msgspec.msgpack.encode([0, [[*GOOD, True, b"", 0, b"", None, "added later"]], "added later"])
+        msgspec.msgpack.encode([0, [[*GOOD, True, b"", 0, b"", None, b"", "added later"]], "added later"])
     )
     assert record.deltas == [Delta(1, "item", 0.5, 100, ["past"])]
 

@@ -1,7 +1,8 @@
-"""Interest keywords: words of reviews written and items liked, weighted by feedback and age.
+"""Interest keywords: words of what a user liked and of the reviews of it, weighted by feedback and age.
 
-The weight of a word is Σ feedback · 2^(-age / half-life) over the events that brought it, kept as one number that
-stands at the time of the latest event. Words with the lowest weight go when there are too many.
+The weight of a word at time t is Σ feedback · 2^((ts - t) / half-life) over the liked events that brought it. Kept are
+the weights at one time that all share, the *base*, so that an event touches its own words alone. Dislikes take nothing
+away: a film that was no good does not make its genre so. What of the weights tells something is their ``lift``.
 """
 
 from collections.abc import Iterable
@@ -10,25 +11,37 @@ Keywords = dict[str, float]
 
 TERMS_PER_EVENT = 12
 """Words taken from one text or item, the most telling first."""
+WORDS_PER_EVENT = 2 * TERMS_PER_EVENT
+"""Of a review and its item."""
+FARTHEST = 64.0
+"""Half-lives after the base from which on a new one is taken."""
+SPARE = 8
+"""When there are too many words one in so many goes, those of the lowest weight, so that this is not done each time."""
 
 
-def learn_keywords(keywords: Keywords, terms: Iterable[str], feedback: float, bound: int) -> None:
-    """Add ``feedback`` to each of ``terms`` (weights as of now; see ``decay``)."""
-    for term in terms:
-        weight = keywords.get(term, 0.0) + feedback
-        if weight > 0.0:
-            keywords[term] = weight
-        else:
-            keywords.pop(term, None)
+def learn_keywords(
+    keywords: Keywords, base: int, words: Iterable[str], feedback: float, ts: int, half_life_ms: float, bound: int
+) -> int:
+    """Add ``feedback`` > 0 at ``ts`` to each of ``words``; the base of the weights from now on, in milliseconds."""
+    if not keywords:
+        base = ts
+    age = (ts - base) / half_life_ms
+    if age > FARTHEST:
+        fade = faded(base, ts, half_life_ms)
+        for word in keywords:
+            keywords[word] *= fade
+        base, age = ts, 0.0
+    added = feedback * 2.0**age
+    if added > 0.0:
+        for word in words:
+            keywords[word] = keywords.get(word, 0.0) + added
     if len(keywords) > bound:
         by_weight = sorted(keywords, key=keywords.__getitem__)
-        for term in by_weight[: len(keywords) - bound]:
-            del keywords[term]
+        for word in by_weight[: len(keywords) - bound + bound // SPARE]:
+            del keywords[word]
+    return base
 
 
-def decay(keywords: Keywords, age_ms: int, half_life_ms: float) -> None:
-    """Carry all weights ``age_ms`` forward."""
-    if age_ms > 0:
-        factor = 2.0 ** (-age_ms / half_life_ms)
-        for term in keywords:
-            keywords[term] *= factor
+def faded(base: int, now: int, half_life_ms: float) -> float:
+    """By what weights of ``base`` are to be multiplied to stand at ``now``, in [0, 2^``FARTHEST``]."""
+    return float(2.0 ** min((base - now) / half_life_ms, FARTHEST))
