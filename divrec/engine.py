@@ -38,7 +38,7 @@ from divrec.rules.rests import answered, logged
 from divrec.slate import Slates, empty_slates, make_slates
 from divrec.staging import Markers, Staging
 from divrec.text.encoder import names_model
-from divrec.text.review_head import ReviewPrediction, sample_of
+from divrec.text.review_head import ReviewPrediction, ReviewSample, sample_of
 
 if TYPE_CHECKING:
     from divrec.exploring import Exploring
@@ -117,16 +117,18 @@ class Engine:
             case Click():
                 action: str = event.action
                 terms: Sequence[str] = ()
+                sample: ReviewSample | None = None
             case Review():
                 action = "review"
-                terms = event.terms
+                terms, sample = event.terms, sample_of(event)
                 self._learn_review_vector(after, event)
+                after.text_pending = bool(sample.words and not sample.vector)
         feedback, weight = feedback_of(self.config.feedback, action, event.rating)
         liked, rated = event.rating is None or feedback >= LIKED, None
-        if isinstance(event, Review) and self.config.feedback.review >= 0.0:
+        if sample is not None and sample.words and self.config.feedback.review >= 0.0:
             if event.rating is not None:
-                rated = RatedReview(sample_of(event), feedback)
-            elif (predicted := self._predicted(event)) is not None:
+                rated = RatedReview(sample, feedback)
+            elif (predicted := self._predicted(sample)) is not None:
                 feedback, weight = predicted.rating, predicted.weight
                 liked = feedback >= LIKED
         if action == "impression" and event.rating is None:
@@ -158,10 +160,10 @@ class Engine:
             after.reject(event.item_id, feedback)
         return Observed(after, delta, interaction=weight > 0.0 or feedback != 0.0)
 
-    def _predicted(self, review: Review) -> ReviewPrediction | None:
+    def _predicted(self, sample: ReviewSample) -> ReviewPrediction | None:
         """The feedback that a review without a rating likely means, once there was enough to learn from."""
         head = self.model.reviews
-        return None if head is None or head.learned < RATED_FIRST else head.predict(sample_of(review))
+        return None if head is None or head.learned < RATED_FIRST else head.predict(sample)
 
     def _delta(
         self,
@@ -283,6 +285,11 @@ class Engine:
         return makes_slate(
             event, observed.profile, self.config.slate, interaction=observed.interaction, replayed=replayed
         )
+
+    def text_pending(self, profile: Profile) -> bool:
+        """Whether there is text that slates for ``profile`` do not yet take into account: the latest review had no
+        vector, or vectors of another text model are here and wait for it to have encoded the whole catalogue."""
+        return profile.text_pending or len(self.staging) > 0
 
     def recommend(
         self,

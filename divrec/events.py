@@ -178,6 +178,9 @@ class Recommendation(Struct, tag_field="kind", tag="recommendation", kw_only=Tru
     removed: dict[str, int] = msgspec.field(default_factory=dict)
     """How many candidates each rule took out, by its name; ``hidden``, ``own-items``, ``cap`` and ``cool-down`` are
     those that have none of their own."""
+    text_pending: bool = False
+    """Some text is not taken into account yet: the user's latest review came without a vector, or the catalogue is
+    being encoded by another text model than ``model``."""
 
 
 class ItemVector(Struct, tag_field="kind", tag="item_vector", kw_only=True, omit_defaults=True):

@@ -50,6 +50,8 @@ class Profile(Struct):
     """What the user does not want to see again."""
     impressions: bytes = b""
     """The log of impressions where rules ask for it (``rules/rests.py``)."""
+    text_pending: bool = False
+    """The latest review had a text and no vector of it."""
 
     def copy(self) -> "Profile":
         """A copy that can be changed: lists and dicts are its own, bytes are shared."""
@@ -75,6 +77,7 @@ class Profile(Struct):
             self.habits.copy(),
             self.hidden,
             self.impressions,
+            self.text_pending,
         )
 
     @property

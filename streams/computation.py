@@ -194,18 +194,26 @@ class Computation:
             packed = self._engine.pack(asks)
             made = await _aside(len(asks), self._engine.make, packed)
             slates, popular = self._engine.explain(asks, made), self._popular()
+            pending = [self._engine.text_pending(ask.profile) for ask in asks]
         removed = self._engine.removed(made)
         return [
             (
-                encode(slate := self._recommendation(one, ask, items, out, version, model)),
+                encode(slate := self._recommendation(one, ask, items, out, version, model, waits)),
                 Shown(ask.profile.user_id, [item.item_id for item in items], popular),
                 slate,
             )
-            for (one, ask), items, out in zip(wanted, slates, removed, strict=True)
+            for (one, ask), items, out, waits in zip(wanted, slates, removed, pending, strict=True)
         ]
 
     def _recommendation(
-        self, one: Arrived, ask: Ask, items: list[SlateItem], removed: dict[str, int], version: int, model: str
+        self,
+        one: Arrived,
+        ask: Ask,
+        items: list[SlateItem],
+        removed: dict[str, int],
+        version: int,
+        model: str,
+        text_pending: bool,
     ) -> Recommendation:
         message, event, event_id = one
         request_id = (event.request_id or event_id) if isinstance(event, Request) else None
@@ -223,6 +231,7 @@ class Computation:
             diversity=ask.diversity or 0.0,
             items=items,
             removed=removed,
+            text_pending=text_pending,
         )
 
     def _refused(self, one: Arrived, error: Exception, reason: str) -> Record:

@@ -120,6 +120,7 @@ def test_a_snapshot_brings_what_reviews_taught(tmp_path: Path) -> None:
 vectors = st.one_of(st.none(), st.binary(max_size=64), st.just(pack_vector(np.eye(8, dtype=np.float32)[1])))
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
 @settings(max_examples=150, deadline=None)
 @given(
     st.text(max_size=200),

@@ -84,6 +84,7 @@ def full() -> Profile:
         {"i1": 2},
         Consumed().added("i8", 10),
         logged(b"", "i9", 8),
+        True,
     )
 
 

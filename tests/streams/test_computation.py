@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from divrec.config import Config
 from divrec.deltas import decode_record
@@ -198,6 +199,26 @@ def test_a_review_may_come_before_its_item_and_the_vector_of_it() -> None:
     desk.engine.put_vector(ItemVector(item_id="i4", model="m", vector=pack_vector(-ENCODER.encode(["fine"])[0])))
     (slate,) = desk.slates(desk.take(Request(user_id="u", ts=2_000)))
     assert slate["items"][0]["item_id"] == "i3"  # as the review reads
+
+
+def test_a_slate_tells_that_text_is_pending() -> None:
+    desk = Desk()
+    review = Review(user_id="u", item_id="i1", text="fine", terms=["fine"], ts=1_000)
+
+    def pending(event: Event) -> bool:
+        (slate,) = desk.slates(desk.take(event))
+        return bool(slate.get("text_pending", False))
+
+    vector = pack_vector(ENCODER.encode(["fine"])[0])
+    assert not pending(click())
+    assert pending(review) and pending(click(item="i2")), "its vector was not there"
+    assert not pending(replace(review, model="m", vector=vector)) and not pending(replace(review, text=" "))
+    desk.engine.put_vector(ItemVector(item_id="i3", model="m", vector=vector))
+    assert not pending(click(item="i3"))
+    desk.engine.put_vector(ItemVector(item_id="i3", model="next", vector=vector))
+    assert pending(click(item="i4")), "the catalogue is being encoded anew"
+    desk.engine.change_over("next")
+    assert not pending(click(item="i4"))
 
 
 def test_long_ids_do_not_make_a_record_that_no_topic_accepts() -> None:
