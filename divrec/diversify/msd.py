@@ -7,18 +7,18 @@ Picks, one after the other, the item with the highest
 where r is the relevance scaled to [0, 1] over the candidates. The first pick is the most relevant item.
 
 The sum is t - v_i · s_t, with t the number and s_t the sum of the picked vectors. Known from an earlier round u, it
-is at most t - v_i · s_u + |s_t - s_u|: only candidates whose bound reaches the best value are computed anew.
+is at most t - v_i · s_u + |s_t - s_u|: only candidates whose bound reaches the value of a good one, the second best of
+the round before, are computed anew. Each step is a loop of its own over them: what waits for memory then overlaps.
 """
 
 import numpy as np
 
 from divrec.compiled import compiled, compiled_fast
-from divrec.diversify.candidates import Floats, Positions, accepted, ahead, first, product, scaled, unit
+from divrec.diversify.balanced import most_relevant
+from divrec.diversify.candidates import Floats, Positions, accepted, ahead, scaled, unit
 
 SLACK = np.float32(1e-5)
 """What a bound allows for rounding, per pick."""
-LONG_VECTORS = 128
-"""From so many dimensions on a bound is cheaper than what it spares."""
 
 
 def msd(relevance: Floats, vectors: Floats, k: int, *, diversity: float) -> Positions:
@@ -39,52 +39,63 @@ def _msd(relevance: Floats, vectors: Floats, k: int, diversity: np.float32) -> P
     k = min(k, n)
     gain = scaled(relevance)
     vectors, inverse = unit(vectors)
+    if diversity == 0:
+        return most_relevant(relevance, k)
     share = np.float32(1.0 - diversity)
-    value = np.empty(n, np.float32)
     for i in range(n):
         gain[i] *= share
-        value[i] = gain[i]
-    bound = value.copy()
+    value = gain.copy()  # as it was known last; -inf: picked
     known = np.zeros(n, np.int32)
-    free = np.ones(n, np.bool_)
+    bound = np.empty(n, np.float32)
+    able = np.empty(n, np.int32)
+    near = np.empty(n, np.float32)
     sums = np.zeros((k + 1, d), np.float32)
     spare = np.zeros(k + 1, np.float32)
     picked = np.empty(k, np.int32)
-    lazy = d >= LONG_VECTORS
+    second = -1
     for position in range(k):
-        if position == 0 or diversity == 0:
-            best = first(value, free, relevance)
-        elif lazy:
-            for i in range(n):
-                bound[i] = value[i] + diversity * spare[known[i]]
-            start = first(bound, free, relevance)
-            best = -1
-            best_value = np.float32(0)
-            for at in range(-1, n):
-                i = start if at < 0 else at
-                if not free[i] or (best >= 0 and bound[i] < best_value):
-                    continue
-                if known[i] < position:
-                    near = product(vectors, i, sums, position, d)
-                    known[i] = position
-                    value[i] = bound[i] = gain[i] + diversity * (position - near * inverse[i])
-                if ahead(bound[i], i, best_value, best, relevance):
-                    best = i
-                    best_value = bound[i]
-        else:
-            for i in range(n):
-                near = product(vectors, i, sums, position, d)
-                value[i] = gain[i] + diversity * (position - near * inverse[i])
-            best = first(value, free, relevance)
+        for i in range(n):
+            bound[i] = value[i] + spare[known[i]]
+        able[0] = second if second >= 0 else np.argmax(bound)
+        nearness(vectors, able[:1], sums[position], near)
+        least = gain[able[0]] + diversity * (position - near[0] * inverse[able[0]])
+        count = 0
+        for i in range(n):  # no branch, for nobody could foretell it
+            able[count] = i
+            count += bound[i] >= least
+        nearness(vectors, able[:count], sums[position], near)
+        for at in range(count):
+            i = able[at]
+            known[i] = position
+            value[i] = gain[i] + diversity * (position - near[at] * inverse[i])
+        best = second = -1
+        best_value = second_value = np.float32(-np.inf)
+        for at in range(count):
+            i = able[at]
+            if value[i] >= second_value:
+                if ahead(value[i], i, best_value, best, relevance):
+                    second, second_value = best, best_value
+                    best, best_value = i, value[i]
+                else:
+                    second, second_value = i, value[i]
         picked[position] = best
-        free[best] = False
+        value[best] = -np.inf
         for a in range(d):
             sums[position + 1, a] = sums[position, a] + vectors[best, a] * inverse[best]
-        if lazy:
-            for before in range(position + 1):
-                moved = _moved(sums, before, position + 1)
-                spare[before] = position + 1 - before + moved + SLACK * (position + 1)
+        for before in range(position + 1):
+            moved = _moved(sums, before, position + 1)
+            spare[before] = diversity * (position + 1 - before + moved + SLACK * (position + 1))
     return picked
+
+
+@compiled_fast
+def nearness(vectors: Floats, rows: Positions, to: Floats, out: Floats) -> None:
+    """Write the inner product of each of ``rows`` with ``to`` into ``out``."""
+    for at in range(len(rows)):
+        total = np.float32(0)
+        for a in range(len(to)):
+            total += vectors[rows[at], a] * to[a]
+        out[at] = total
 
 
 @compiled_fast
