@@ -8,6 +8,7 @@ The evaluator goes through the log (docs/evaluation.md); at about `--requests` o
 engine's 100 most relevant candidates go to all strategies at 20 settings from 0.05 to 1, for slates of 10. Vectors
 are the categories of the items (flags, cosine), the profile is what the user turned to so far. pyversity gets
 relevance scaled to [0, 1]. Distance (ILD), category coverage and calibration (KL) are over the same categories.
+`learned` is the default: the strength that the requests before have taught, as in the engine.
 `above` is what a setting has more than the upper envelope of pyversity's curves at the same NDCG: the best that any
 of its strategies has there, between two settings on the line. Intervals are 95 %, by a paired bootstrap over users.
 """
@@ -31,10 +32,11 @@ from ranking import DATA, ml_100k, ml_latest_small
 from rich.console import Console
 from rich.progress import track
 
-from divrec.config import Config
+from divrec.config import Config, SlateConfig
 from divrec.data.log import Log, open_log
 from divrec.data.mapping import parse_map
 from divrec.diversify.balanced import DIVERSITY, balanced
+from divrec.engine import Ask
 from divrec.evaluate.categories import Categories
 from divrec.evaluate.content import Content
 from divrec.evaluate.engine_rankers import EngineLearner
@@ -47,6 +49,7 @@ from divrec.metrics.calibration import SMOOTHING, calibration
 from divrec.metrics.hits import hits
 from divrec.metrics.ild import ild
 from divrec.metrics.ndcg import ndcg
+from divrec.rank.strength import PROBE, Strengths, pack_verdict
 
 try:
     import pyversity
@@ -56,6 +59,11 @@ except ModuleNotFoundError:
 K, POOL, REQUESTS = 10, 100, 10_000
 SETTINGS = np.round(np.arange(0.05, 1.001, 0.05), 2).tolist()
 STRATEGIES = ("mmr", "msd", "dpp", "ssd", "cover")
+LEARNED = {"learned": 16, "16 x": 1}
+"""One in so many of our requests is judged: about as many as the engine judges of such a log, and of one 16 times as
+long."""
+OURS = ("balanced", *LEARNED)
+"""With one setting for all, and with the strength as it is learned on the way: the default."""
 FIGURES = ("NDCG", "ILD", "coverage", "calibration")
 SIGNS = np.array([1.0, 1.0, 1.0, -1.0])
 """Of the figures, 1 where higher is better."""
@@ -71,6 +79,8 @@ class Requests(NamedTuple):
     flags: Floats
     """float32[requests, POOL, categories]"""
     profile: Floats
+    context: NDArray[np.int32]
+    """Of the blend."""
     target: NDArray[np.int32]
     user: NDArray[np.int32]
 
@@ -97,19 +107,23 @@ class Collector:
     def rank(self, user: int, now: int, k: int) -> list[int]:  # noqa: ARG002
         self._test += 1
         if self._test % self._every == 0 and (profile := self._categories.profile(user)).any():
-            slate = self._engine.engine.recommend(self._engine.profile(user), now, k=POOL, diversity=0.0)
+            engine, own = self._engine.engine, self._engine.profile(user)
+            slate = engine.recommend(own, now, k=POOL, diversity=0.0)
             if len(slate) == POOL:
                 items = [self._engine.numbers[item.item_id] for item in slate]
                 relevance = [item.relevance for item in slate]
-                self._found.append((items, relevance, profile.copy(), self._targets[self._test], user))
+                context = engine.pack([Ask(own, now)]).contexts[0]
+                self._found.append((items, relevance, profile.copy(), context, self._targets[self._test], user))
         return []
 
     def requests(self) -> Requests:
         if not self._found:
             sys.exit("expected users with a history of items with categories, found none")
-        items, relevance, profile, target, user = (np.array(column) for column in zip(*self._found, strict=True))
+        items, relevance, profile, context, target, user = (
+            np.array(column) for column in zip(*self._found, strict=True)
+        )
         flags = self._categories.of(items)
-        return Requests(items, relevance.astype(np.float32), flags, profile.astype(np.float32), target, user)
+        return Requests(items, relevance.astype(np.float32), flags, profile.astype(np.float32), context, target, user)
 
 
 def collect(stream: Stream, described: Mapping[str, Item], requests: int) -> Requests:
@@ -148,19 +162,41 @@ def curves(asked: Requests, console: Console) -> Curves:
             pick = getattr(pyversity, name)
             slates = [pick(asked.flags[n], scaled[n], K, diversity=setting).indices for n in requests]
             found[name, setting] = figures(asked, np.array(slates))
-        ours = [
-            balanced(
-                asked.relevance[n],
-                asked.flags[n],
-                K,
-                diversity=setting,
-                categories=asked.flags[n],
-                profile=asked.profile[n],
-            )
-            for n in requests
-        ]
-        found["balanced", setting] = figures(asked, np.array(ours))
+        found["balanced", setting] = figures(asked, varied(asked, np.full(len(requests), setting)))
+    for name, judged in LEARNED.items():
+        strengths = learned(asked, judged)
+        found[name, float(strengths.mean())] = figures(asked, varied(asked, strengths))
     return found
+
+
+def learned(asked: Requests, judged: int) -> NDArray[np.float64]:
+    """The strength of each request, learned from one in ``judged`` of those before it."""
+    config, strengths, found = SlateConfig(), Strengths(), np.empty(len(asked.items))
+    probe = varied(asked, np.full(len(asked.items), PROBE))
+    hits = asked.items == asked.target[:, None]
+    plain, probed = places(hits[:, :K]), places(np.take_along_axis(hits, probe, axis=1))
+    for n, context in enumerate(asked.context.tolist()):
+        found[n] = strengths.effective(config.diversity, *config.diversity_range)[context]
+        if n % judged == 0:
+            strengths.learn([pack_verdict(context, plain[n], probed[n])])
+    return found
+
+
+def places(hits: NDArray[np.bool_]) -> list[int]:
+    """Where each row has its hit, from 1; 0 where it has none."""
+    found: list[int] = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0).tolist()
+    return found
+
+
+def varied(asked: Requests, strengths: NDArray[np.float64]) -> NDArray[np.int32]:
+    """The slates of ``balanced``, each with its strength."""
+    slates = [
+        balanced(relevance, flags, K, diversity=strength, categories=flags, profile=profile)
+        for relevance, flags, profile, strength in zip(
+            asked.relevance, asked.flags, asked.profile, strengths.tolist(), strict=True
+        )
+    ]
+    return np.array(slates)
 
 
 def envelope(means: Mapping[tuple[str, float], NDArray[np.float64]], at_ndcg: float) -> NDArray[np.float64]:
@@ -184,6 +220,18 @@ def interval(difference: NDArray[np.float64], user: NDArray[np.int32]) -> Interv
     return paired_bootstrap(np.bincount(user, weights=difference), users, rounds=1_000)
 
 
+def lost_by_user(lost: NDArray[np.float64], user: NDArray[np.int32]) -> tuple[float, float]:
+    """Standard deviation of what users lose on average, without what chance adds to it, and of a single request's
+    loss around its user's average; users of at least five requests."""
+    own = np.bincount(user)[user] >= 5
+    _, place = np.unique(user[own], return_inverse=True)
+    count, lost = np.bincount(place), lost[own]
+    mean = np.bincount(place, weights=lost) / count
+    within = float(((lost - mean[place]) ** 2).sum() / (count - 1).sum())
+    between = float(np.average((mean - lost.mean()) ** 2, weights=count)) - within * len(count) / len(lost)
+    return max(0.0, between) ** 0.5, within**0.5
+
+
 def better(ours: NDArray[np.float64], theirs: NDArray[np.float64], user: NDArray[np.int32]) -> tuple[bool, bool]:
     """Whether the means of ours are better on all four figures, and whether all four intervals say so."""
     difference = (ours - theirs) * SIGNS
@@ -202,27 +250,30 @@ def report(title: str, asked: Requests, found: Curves) -> dict[str, Any]:
         f"{'':10}{'':>6}" + "".join(f"{name:>13}" for name in FIGURES) + f"{'above: ILD':>14}{'coverage':>10}{'KL':>8}"
     )
     rows = []
-    for (name, setting), mean in sorted(
-        means.items(), key=lambda row: (row[0][0] == "balanced", row[0][0] != "relevance")
-    ):
-        above = (mean[1:] - envelope(means, mean[0])) * SIGNS[1:] if name == "balanced" else np.full(3, np.nan)
+    for (name, setting), mean in sorted(means.items(), key=lambda row: (row[0][0] in OURS, row[0][0] != "relevance")):
+        above = (mean[1:] - envelope(means, mean[0])) * SIGNS[1:] if name in OURS else np.full(3, np.nan)
         rows.append({"strategy": name, "diversity": setting, **dict(zip(FIGURES, mean.tolist(), strict=True))})
-        if name == "balanced":
+        if name in OURS:
             rows[-1]["above"] = above.tolist() if np.isfinite(above).all() else None
-        if name in ("balanced", "relevance") or round(setting * 100) % 20 == 10:
+        if name in (*OURS, "relevance") or round(setting * 100) % 20 == 10:
             shown = "".join(f"{value:13.4f}" for value in mean)
-            mark = "  <- default" if (name, setting) == ("balanced", DIVERSITY) else ""
-            tail = f"{above[0]:+14.4f}{above[1]:+10.4f}{above[2]:+8.3f}" if name == "balanced" else ""
+            tail = f"{above[0]:+14.4f}{above[1]:+10.4f}{above[2]:+8.3f}" if name in OURS else ""
             if np.isinf(above).any():
                 tail = f"{'no NDCG as high':>32}"
-            print(f"{name:10}{setting:6.2f}{shown}{tail}{mark}")
-    default = found["balanced", DIVERSITY]
-    print(f"balanced {DIVERSITY:g} against relevance alone:")
-    gains = {}
-    for at, figure in enumerate(FIGURES):
-        gain = interval((default - base)[:, at] * SIGNS[at] / base_means[at], asked.user)
-        gains[figure] = gain._asdict()
-        print(f"  {figure:12}{gain.difference:+7.1%}  [{gain.low:+.1%}, {gain.high:+.1%}]")
+            print(f"{name:10}{setting:6.2f}{shown}{tail}")
+    gains: dict[str, Any] = {}
+    for name, setting in means:
+        if name not in LEARNED and (name, setting) != ("balanced", DIVERSITY):
+            continue
+        print(f"{name} {setting:.3g} against relevance alone:")
+        gains[name] = {}
+        for at, figure in enumerate(FIGURES):
+            gain = interval((found[name, setting] - base)[:, at] * SIGNS[at] / base_means[at], asked.user)
+            gains[name][figure] = gain._asdict()
+            print(f"  {figure:12}{gain.difference:+7.1%}  [{gain.low:+.1%}, {gain.high:+.1%}]")
+    lost = (base - found["balanced", PROBE])[:, 0] / base_means[0]
+    users = lost_by_user(lost, asked.user)
+    print(f"NDCG lost at {PROBE:g}: standard deviation between users {users[0]:.3f}, of one request {users[1]:.3f}")
     table = {}
     print("pairs (setting of balanced, setting of theirs): better on all four, so by all intervals; worse on all four")
     for name in STRATEGIES:
@@ -236,7 +287,13 @@ def report(title: str, asked: Requests, found: Curves) -> dict[str, Any]:
             "worse": lost,
         }
         print(f"  {name:8}{len(pairs):6}{table[name]['better']:8}{table[name]['sure']:8}{lost:8}")
-    return {"requests": len(asked.items), "curves": rows, "default_against_relevance": gains, "pairs": table}
+    return {
+        "requests": len(asked.items),
+        "curves": rows,
+        "against_relevance": gains,
+        "lost_by_user": users,
+        "pairs": table,
+    }
 
 
 def arguments() -> argparse.Namespace:

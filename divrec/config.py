@@ -20,6 +20,7 @@ from divrec.events import Action
 from divrec.rules.config import RulesConfig
 
 Weight = Annotated[float, Field(ge=-1, le=1)]
+Strength = Annotated[float, Field(ge=0, le=1)]
 HistoryAction = Action | Literal["review"]
 
 
@@ -90,8 +91,12 @@ class ModelConfig(Section):
 
 class SlateConfig(Section):
     k: Annotated[int, Field(ge=1, le=200)] = 10
-    diversity: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """0: by relevance alone, 1: as different as can be."""
+    diversity: Strength = 0.2
+    """0: by relevance alone, 1: as different as can be. From here it is learned how much costs nothing."""
+    diversity_floor: Strength | None = None
+    diversity_ceiling: Strength | None = None
+    """What is learned stays between them; by default half and twice ``diversity``. Both as ``diversity``: nothing is
+    learned."""
     pool: Annotated[int, Field(ge=1, le=2_000)] = 100
     """Best candidates that diversification chooses from."""
     consumed_actions: tuple[HistoryAction, ...] = ("click", "purchase", "like", "dislike", "review")
@@ -110,6 +115,24 @@ class SlateConfig(Section):
     publish_interval_s: Annotated[float, Field(gt=0)] = 60.0
     publish_replayed: bool = False
     """Also for events with the header ``divrec-replay``."""
+
+    @property
+    def diversity_range(self) -> tuple[float, float]:
+        floor, ceiling = self.diversity_floor, self.diversity_ceiling
+        return (
+            self.diversity / 2 if floor is None else floor,
+            min(1.0, 2 * self.diversity) if ceiling is None else ceiling,
+        )
+
+    @model_validator(mode="after")
+    def _range(self) -> "SlateConfig":
+        floor, ceiling = self.diversity_range
+        if not floor <= self.diversity <= ceiling:
+            raise ValueError(
+                f"diversity must be between diversity_floor and diversity_ceiling, got {self.diversity}, {floor} and "
+                f"{ceiling}"
+            )
+        return self
 
 
 class EncoderConfig(Section):

@@ -18,6 +18,7 @@ from divrec.text.review_head import ReviewSample
 MAX_RECENT = 500
 MAX_DELTAS = 10_000
 MAX_LESSON = 1_025
+MAX_VERDICT = 16
 
 
 class RatedReview(Struct, array_like=True, frozen=True):
@@ -49,6 +50,8 @@ class Delta(Struct, array_like=True, frozen=True):
     """A review that came with a rating: at most 13 kB."""
     words: Annotated[bytes, Meta(max_length=4 * WORDS_PER_EVENT)] = b""
     """Hashes of the words that became keywords of the user, uint32 little-endian: catalogues may differ in time."""
+    verdict: Annotated[bytes, Meta(max_length=MAX_VERDICT)] = b""
+    """What it says about diversity (``rank.strength``): a context and two places, empty if nothing."""
 
 
 class ModelLogRecord(Struct, array_like=True, frozen=True):

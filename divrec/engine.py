@@ -27,6 +27,7 @@ from divrec.items import ItemIndex, hash64
 from divrec.model import DAY_MS, Model
 from divrec.profile import Profile
 from divrec.rank.lesson import lessons
+from divrec.rank.strength import PROBE, pack_verdict
 from divrec.rank.weights import CONTEXTS, FEATURES, context_of, pack_lesson
 from divrec.retrieve.candidates import REPEATED
 from divrec.retrieve.side_by_side import SideBySide
@@ -51,6 +52,8 @@ and tells truly by how much."""
 LESSONS_FROM_ALL = 20_000
 """Interactions of which each teaches the blend; then one in ``LESSONS_LATER``."""
 LESSONS_LATER = 4
+JUDGED = 128
+"""One in so many interactions judges what diversity costs, which takes two slates; in a backfill fewer."""
 T = TypeVar("T", bound=np.generic)
 V = TypeVar("V")
 
@@ -67,7 +70,7 @@ class Observed(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """A slate that is wanted: None stands for the configured value."""
+    """A slate that is wanted: None stands for the configured value, of diversity for the learned one."""
 
     profile: Profile
     now: int
@@ -97,6 +100,8 @@ class Engine:
         self._exploring = exploring(config.slate.explore) if config.slate.explore else None
         self._unrated = config.feedback.model_dump()
         self._keyword_half_life = config.profile.keyword_half_life_days * DAY_MS
+        floor, ceiling = config.slate.diversity_range
+        self._learns_diversity = floor < ceiling
 
     # -- learning ------------------------------------------------------------------------------------------------
 
@@ -229,7 +234,23 @@ class Engine:
         for at in np.flatnonzero(gradients.any(axis=1)).tolist():
             n = known[at]
             deltas[n] = replace(deltas[n], lesson=pack_lesson(contexts[at], gradients[at]))
+        every = JUDGED if self.model.interactions < LESSONS_FROM_ALL else JUDGED // LESSONS_LATER
+        judged = [n for n, seed in zip(known, seeds.tolist(), strict=True) if seed % every == 0]
+        if self._learns_diversity and judged:
+            verdicts = self._verdicts([choices[n] for n in judged])
+            for n, verdict in zip(judged, verdicts, strict=True):
+                deltas[n] = replace(deltas[n], verdict=verdict)
         return deltas
+
+    def _verdicts(self, choices: Sequence[tuple[Profile, Delta]]) -> list[bytes]:
+        """What each choice says about diversity."""
+        packed = self.pack([Ask(before, delta.ts, diversity=d) for before, delta in choices for d in (0.0, PROBE)])
+        slates = self.make(packed, explained=False)
+        found = self.items.rows([delta.item_id for _, delta in choices]).repeat(2)[:, None] == slates.rows
+        found &= np.arange(found.shape[1]) < slates.sizes[:, None]
+        places = np.where(found.any(axis=1), found.argmax(axis=1) + 1, 0).reshape(-1, 2).tolist()
+        contexts = packed.contexts[::2].tolist()
+        return [pack_verdict(context, *told) for context, told in zip(contexts, places, strict=True)]
 
     def _words(self, event: Click | Review, terms: Sequence[str]) -> Sequence[str]:
         """What ``event`` says of interests: the words of its own text, and those of its item."""
@@ -290,6 +311,14 @@ class Engine:
         """Whether there is text that slates for ``profile`` do not yet take into account: the latest review had no
         vector, or vectors of another text model are here and wait for it to have encoded the whole catalogue."""
         return profile.text_pending or len(self.staging) > 0
+
+    def diversity(self, ask: Ask) -> float:
+        """What ``ask`` wants, or what has been learned for a context like its own."""
+        return ask.diversity if ask.diversity is not None else self._learned_diversity()[_context(ask)]
+
+    def _learned_diversity(self) -> list[float]:
+        slate = self.config.slate
+        return self.model.strengths.effective(slate.diversity, *slate.diversity_range)
 
     def recommend(
         self,
@@ -431,6 +460,11 @@ class Engine:
         looked_at = REPEATED if slate.allow_repeats else QUERY_HISTORY
         consumed: list[bytes] = []
         own_items = self.config.rules.own_items
+        contexts, learned = [_context(ask) for ask in asks], self._learned_diversity()
+        diversity = [
+            learned[context] if ask.diversity is None else ask.diversity
+            for ask, context in zip(asks, contexts, strict=True)
+        ]
         reviews = np.zeros((len(asks), self.catalog.dimensions), np.float32)
         for n, ask in enumerate(asks):
             profile = ask.profile
@@ -438,7 +472,7 @@ class Engine:
             history += map(get, newest(profile.items, looked_at))
             values[HISTORY] += told
             liked += self._liked(newest(profile.actions, looked_at), told)
-            if _diversity(ask, slate) > 0.0:
+            if diversity[n] > 0.0:
                 older += map(get, newest(profile.items, CATEGORY_HISTORY)[looked_at:])
                 values[OLDER] += newest(profile.feedback, CATEGORY_HISTORY)[looked_at:]
             shown += map(get, reversed(profile.shown))
@@ -462,7 +496,7 @@ class Engine:
         users, contexts, sizes, shifts, filtered, own_hidden_filtered = np.array(
             [
                 [self.model.users.number(user_hash(ask.profile.user_id)) for ask in asks],
-                [_context(ask) for ask in asks],
+                contexts,
                 [_k(ask, slate) for ask in asks],
                 [held.shift for held in sets],
                 [held.filtered for held in sets],
@@ -490,7 +524,7 @@ class Engine:
             contexts,
             np.array([ask.now for ask in asks], np.int64),
             sizes,
-            np.array([_diversity(ask, slate) for ask in asks], np.float32),
+            np.array(diversity, np.float32),
             slate.allow_repeats,
         )
 
@@ -538,10 +572,6 @@ def user_hash(user_id: str) -> int:
 
 def _k(ask: Ask, config: SlateConfig) -> int:
     return config.k if ask.k is None else ask.k
-
-
-def _diversity(ask: Ask, config: SlateConfig) -> float:
-    return config.diversity if ask.diversity is None else ask.diversity
 
 
 def _context(ask: Ask) -> int:

@@ -25,6 +25,7 @@ from divrec.deltas import Delta, ModelLogRecord, RatedReview
 from divrec.errors import SnapshotError
 from divrec.interest.lift import WordCounts
 from divrec.items import ItemIndex, grown, hash64
+from divrec.rank.strength import Strengths
 from divrec.rank.weights import BlendWeights
 from divrec.text.review_head import MAX_SPACES, ReviewHead
 
@@ -92,7 +93,7 @@ class ModelArrays(NamedTuple):
 
 
 class Model:
-    """Co-counts, transitions, users, popularity and the blend's weights over the items of ``items``."""
+    """Co-counts, transitions, users, popularity, the blend's weights and what diversity costs, over ``items``."""
 
     def __init__(self, config: ModelConfig, items: ItemIndex) -> None:
         self.config = config
@@ -118,6 +119,7 @@ class Model:
         self.trend = Popularity(TREND_HALF_LIFE)
         """Popularity where the time is the number of interactions."""
         self.blend = BlendWeights()
+        self.strengths = Strengths()
         self.linear = Linear()
         self.factors = Factors()
         self.words = WordCounts()
@@ -214,6 +216,7 @@ class Model:
         self.blend.learn([delta.lesson for delta in deltas if delta.lesson])
         self.words.add([delta.words for delta in deltas], [delta.weight for delta in deltas])
         self._learn_reviews([delta.review for delta in deltas if delta.review is not None])
+        self.strengths.learn([delta.verdict for delta in deltas if delta.verdict])
         self.interactions += count
         self.now = max(self.now, *(delta.ts for delta in deltas))
         if len(self) > self.config.max_items:
@@ -359,6 +362,7 @@ class Model:
                 "factors_squares": self.factors.squares[order],
                 "blend_values": self.blend.values.copy(),
                 "blend_spread": self.blend.spread.copy(),
+                "strength_sums": self.strengths.sums.copy(),
                 **({"words": self.words.counts.copy()} if len(self.words.counts) else {}),
                 **{f"{REVIEW}{name}": array for name, array in reviews.items()},
             },
@@ -403,6 +407,7 @@ class Model:
         self.users.restore(arrays["user_hashes"], index_of[arrays["user_items"]], int(arrays["users_seen"][0]))
         self.blend.values[:] = arrays["blend_values"]
         self.blend.spread[:] = arrays["blend_spread"]
+        self.strengths.sums[:] = arrays["strength_sums"]
         self.trend.base = float(arrays["trend_base"][0]) if len(arrays["trend_base"]) else None
         self.words.counts = arrays.get("words", self.words.counts).copy()
         reviews = {name.removeprefix(REVIEW): array for name, array in arrays.items() if name.startswith(REVIEW)}

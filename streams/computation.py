@@ -150,12 +150,12 @@ class Computation:
     def _ask(self, one: Arrived, profile: Profile) -> Ask:
         request = one.event if isinstance(one.event, Request) else None
         if request is None:
-            return Ask(profile, one.event.ts, self._config.slate.k, self._config.slate.diversity)
+            return Ask(profile, one.event.ts, self._config.slate.k)
         return Ask(
             profile,
             request.ts,
             self._config.slate.k if request.k is None else request.k,
-            self._config.slate.diversity if request.diversity is None else request.diversity,
+            request.diversity,
             request.exclude,
         )
 
@@ -198,18 +198,20 @@ class Computation:
         removed = self._engine.removed(made)
         return [
             (
-                encode(slate := self._recommendation(one, ask, items, out, version, model, waits)),
+                encode(slate := self._recommendation(one, items, diversity, out, version, model, waits)),
                 Shown(ask.profile.user_id, [item.item_id for item in items], popular),
                 slate,
             )
-            for (one, ask), items, out, waits in zip(wanted, slates, removed, pending, strict=True)
+            for (one, ask), items, diversity, out, waits in zip(
+                wanted, slates, packed.diversity.tolist(), removed, pending, strict=True
+            )
         ]
 
     def _recommendation(
         self,
         one: Arrived,
-        ask: Ask,
         items: list[SlateItem],
+        diversity: float,
         removed: dict[str, int],
         version: int,
         model: str,
@@ -228,7 +230,7 @@ class Computation:
             generation=self._config.generation,
             version=version,
             model=model,
-            diversity=ask.diversity or 0.0,
+            diversity=round(diversity, 5),
             items=items,
             removed=removed,
             text_pending=text_pending,

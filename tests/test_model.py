@@ -243,7 +243,7 @@ def test_a_record_that_is_not_utf_8_and_one_with_more_after_it() -> None:
 
 def test_a_later_version_may_append_fields() -> None:
     record = decode_record(
-        msgspec.msgpack.encode([0, [[*GOOD, True, b"", 0, b"", None, b"", "added later"]], "added later"])
+        msgspec.msgpack.encode([0, [[*GOOD, True, b"", 0, b"", None, b"", b"", "added later"]], "added later"])
     )
     assert record.deltas == [Delta(1, "item", 0.5, 100, ["past"])]
 

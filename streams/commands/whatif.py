@@ -29,9 +29,7 @@ def whatif(
     user: Annotated[str, typer.Argument(help="The user.")],
     diversity: Annotated[
         list[float] | None,
-        typer.Option(
-            min=0, max=1, help="A strength; may be repeated. Default: 0, 0.5, 1. The configured one is added."
-        ),
+        typer.Option(min=0, max=1, help="A strength; may be repeated. Default: 0, 0.5, 1. The learned one is added."),
     ] = None,
     language: Language = "en",
     as_json: AsJson = False,
@@ -46,6 +44,7 @@ def whatif(
 
     import msgspec
 
+    from divrec.engine import Ask
     from divrec.explain.whatif import what_if
     from divrec.explain.words import taken_out
     from streams.replica import read_replica
@@ -53,11 +52,12 @@ def whatif(
     settings = configured(ctx, config)
     profile = asyncio.run(_profile(settings, user))
     engine = asyncio.run(read_replica(settings, snapshots=False)).engine
-    used = settings.slate.diversity
+    now = round(1_000 * time.time())
+    used = engine.diversity(Ask(profile, now))
     strengths = sorted({*(diversity or STRENGTHS), used})
-    variants = what_if(engine, profile, round(1_000 * time.time()), strengths)
+    variants = what_if(engine, profile, now, strengths)
     if as_json:
-        told = {"user_id": user, "version": engine.model.version, "configured": used, "lists": variants}
+        told = {"user_id": user, "version": engine.model.version, "learned": used, "lists": variants}
         put(msgspec.json.encode(told))
         return
     [shown] = (variant for variant in variants if variant.diversity == used)
@@ -113,7 +113,7 @@ def _side_by_side(variants: "Sequence[Variant]", shown: "Variant", titles: "Titl
     table.add_column("diversity")
     for variant in variants:
         name = f"{variant.diversity:g}"
-        table.add_column(f"{name} (configured)" if variant is shown else name, ratio=1)
+        table.add_column(f"{name} (learned)" if variant is shown else name, ratio=1)
     first = {item.item_id for item in variants[0].items}
     for place, row in enumerate(zip_longest(*(variant.items for variant in variants)), 1):
         names = ["" if item is None else marked(titles.get(item.item_id) or item.item_id) for item in row]

@@ -84,7 +84,7 @@ def everything(config: Config) -> Any:
 def test_a_list_at_several_strengths(file: Path, config: Config) -> None:
     before = everything(config)
     told = json.loads(divrec("whatif", USER, "--json", "--config", file).stdout)
-    assert (told["user_id"], told["version"], told["configured"]) == (USER, 300, 0.3)
+    assert (told["user_id"], told["version"], told["learned"]) == (USER, 300, 0.3)
     lists = told["lists"]
     assert [one["diversity"] for one in lists] == [0.0, 0.3, 0.5, 1.0]
     plain, *_, most = lists
@@ -101,7 +101,7 @@ def test_a_list_at_several_strengths(file: Path, config: Config) -> None:
 
     shown = divrec("whatif", USER, "--diversity", "1", "--diversity", "0", "--config", file).stdout
     top, reasons = shown.split("diversity 0.3, and why")
-    assert "0.3 (configured)" in top and "0.5" not in top.splitlines()[0]
+    assert "0.3 (learned)" in top and "0.5" not in top.splitlines()[0]
     figures = {line[:16].strip(): line[16:].split() for line in top.splitlines()}
     assert figures["not in the first"] == [str(lists[at]["differing"]) for at in (0, 1, 3)]
     assert figures["ILD (texts)"] == [f"{lists[at]['ild']:.3f}" for at in (0, 1, 3)]
@@ -112,7 +112,7 @@ def test_a_list_at_several_strengths(file: Path, config: Config) -> None:
     assert everything(config) == before
 
 
-def test_the_configured_list_is_the_one_that_the_worker_makes(config: Config, tmp_path: Path) -> None:
+def test_the_list_as_learned_is_the_one_that_the_worker_makes(config: Config, tmp_path: Path) -> None:
     prepared(config)
     with worker(config, "streams.recommend"):
         send(config, clicks(config, 60))
