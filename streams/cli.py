@@ -23,6 +23,7 @@ from streams.commands.replay import replay
 from streams.commands.schemas import schemas
 from streams.commands.tail import tail
 from streams.commands.topics import topics
+from streams.commands.train import train
 from streams.commands.whatif import whatif
 from streams.commands.worker import up, worker
 
@@ -65,6 +66,7 @@ app.add_typer(dead_letters, name="dead-letters")
 app.command()(redrive)
 app.command()(predict_rating)
 app.command()(encode)
+app.add_typer(train, name="train")
 app.add_typer(config_commands, name="config")
 
 if __name__ == "__main__":

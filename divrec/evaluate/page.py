@@ -11,7 +11,7 @@ from divrec.evaluate.stream import Stream
 
 _SMOOTH = 10
 """Points that a curve is averaged over: a tenth of the stream."""
-_STYLE = """
+STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd }
@@ -24,9 +24,9 @@ def page(evaluation: Evaluation, stream: Stream) -> str:
     counts = f"{evaluation.events:,} events of {evaluation.users:,} users with {evaluation.items:,} items"
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>divrec evaluate</title>',
-        f"<style>{_STYLE}</style><h1>Prequential evaluation</h1>",
+        f"<style>{STYLE}</style><h1>Prequential evaluation</h1>",
         f"<p>{counts}; {evaluation.tested:,} tests; positive: {escape(stream.rule)}.</p>",
-        *(_table(header, rows) for header, rows in cells(evaluation)),
+        *(html_table(header, rows) for header, rows in cells(evaluation)),
         f"<p>{INTERVAL}</p>",
     ]
     for number, measure in enumerate((f"ndcg@{K}", f"hr@{K}")):
@@ -35,7 +35,7 @@ def page(evaluation: Evaluation, stream: Stream) -> str:
     return "\n".join([*parts, "</html>\n"])
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def html_table(header: list[str], rows: list[list[str]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in header)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from divrec.config import EncoderConfig
 from divrec.errors import EncoderError
+from divrec.text.prefix import usual_prefix
 
 if TYPE_CHECKING:
     from divrec.text.transformer import Network
@@ -68,11 +69,12 @@ def load_encoder(config: EncoderConfig) -> Encoder:
     from divrec.text.transformer import TransformerEncoder
 
     model = locate(config.model, config.cache_dir.expanduser())
-    prefix = _usual_prefix(model.name) if config.prefix is None else config.prefix
+    usual = usual_prefix(model.name, model.directory)
+    prefix = usual if config.prefix is None else config.prefix
     return TransformerEncoder(
         model.directory,
         functools.partial(_network, config),
-        name=_space(model.name, prefix, config),
+        name=_space(model.name, prefix, usual, config),
         prefix=prefix,
         max_tokens=config.max_tokens,
         token_budget=config.token_budget,
@@ -104,18 +106,13 @@ def names_model(name: str, configured: str) -> bool:
     return model == configured or re.fullmatch(re.escape(directory) + "-[0-9a-f]+", model) is not None
 
 
-def _usual_prefix(name: str) -> str:
-    """E5 models were trained with a prefix and expect it."""
-    return "passage: " if re.search(r"(^|[^a-z0-9])e5([^a-z0-9]|$)", name.lower()) else ""
-
-
-def _space(name: str, prefix: str, config: EncoderConfig) -> str:
+def _space(name: str, prefix: str, usual: str, config: EncoderConfig) -> str:
     """``name``, marked where lower precision, an unusual prefix or length makes other vectors of the same model.
 
     torch and ONNX Runtime in float32 differ by rounding alone.
     """
     changed = {
-        "prefix": prefix if prefix != _usual_prefix(name) else None,
+        "prefix": prefix if prefix != usual else None,
         "max_tokens": config.max_tokens if config.max_tokens != EncoderConfig().max_tokens else None,
     }
     if config.backend in LOWER:

@@ -53,7 +53,7 @@ class TransformerEncoder:
         if threads == 1:
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         try:
-            self._tokenizer, self.network = _tokenizer(directory), load(directory)
+            self._tokenizer, self.network = read_tokenizer(directory), load(directory)
         except EncoderError:
             raise
         except Exception as error:  # transformers raises whatever its many model classes do
@@ -129,7 +129,8 @@ def batches(lengths: Sequence[int], token_budget: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _tokenizer(directory: Path) -> Any:
+def read_tokenizer(directory: Path) -> Any:
+    """The fast tokenizer of a model directory. Raises whatever transformers does."""
     from tokenizers import Tokenizer
 
     if (directory / "tokenizer.json").is_file():

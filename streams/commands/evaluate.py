@@ -79,7 +79,7 @@ def evaluate(
             items=items, items_map=items_map, encode=encode, models=models, limit=limit, repeats=repeats, report=report
         )
         _check_place(as_json)
-        told = _positive(positive)
+        told = positive_rule(positive)
         evaluate_policy(configured(ctx, config), policy, logs, columns, preset, told, within, as_json)
         return
     if models == "?":
@@ -92,7 +92,7 @@ def evaluate(
         _check_place(out)
     settings = configured(ctx, config)
     stream, described = _read(
-        settings, logs, columns, preset, items or [], items_map, _positive(positive), repeats, limit, seed
+        settings, logs, columns, preset, items or [], items_map, positive_rule(positive), repeats, limit, seed
     )
     quiet_collector()
     content = _encoded(settings, stream, described) if encode else Content(described)
@@ -131,7 +131,8 @@ def _check_place(out: Path | None) -> None:
         raise ConfigError(f"{out}: expected an existing directory, found none at {out.parent}")
 
 
-def _positive(told: str | None) -> "float | frozenset[str] | None":
+def positive_rule(told: str | None) -> "float | frozenset[str] | None":
+    """What ``--positive`` says. Raises ConfigError."""
     from divrec.errors import ConfigError
     from divrec.evaluate.stream import ACTIONS
 
