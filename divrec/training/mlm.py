@@ -17,7 +17,7 @@ from divrec.training.batches import mixed
 from divrec.training.loop import Figures
 from divrec.training.masking import Masked, mask
 from divrec.training.split import Split
-from divrec.training.trunk import Corpus, Ids, Told, Trunk
+from divrec.training.trunk import Corpus, Ids, Trunk
 
 BATCH = 32
 SEED = 0
@@ -30,8 +30,8 @@ class MlmTask:
 
     name, measure, higher = "mlm", "valid_loss", False
 
-    def __init__(self, trunk: Trunk, texts: Sequence[str], split: Split, told: Told = lambda *_: None) -> None:
-        self.corpus, self.split, self.trunk = Corpus(trunk, texts, told), split, trunk
+    def __init__(self, trunk: Trunk, texts: Sequence[str], split: Split) -> None:
+        self.corpus, self.split, self.trunk = Corpus(trunk, texts, kept=False), split, trunk
         self.vocabulary = self.corpus.vocabulary
         self._pieces = torch.from_numpy(self.vocabulary).to(trunk.device)
         counts = np.ones(len(self.vocabulary))

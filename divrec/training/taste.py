@@ -23,6 +23,8 @@ from divrec.training.split import VALIDATED
 from divrec.training.trunk import Corpus, Told, Trunk, mean
 
 TEMPERATURE = 0.05
+LEAST = -1e4
+"""Score of what does not take part; minus infinity would have no gradient where nothing else is left."""
 WINDOW, BATCH = 20, 8
 """Likes of a window, and windows of a batch."""
 
@@ -60,6 +62,11 @@ class TasteTask:
         runs = len(windows(self.user, self.item, WINDOW, np.random.default_rng(0)))
         self.data: Figures = {"events": len(stream), "likes": len(self.item), "items": int(self.known.sum())}
         self._steps = -(-runs // BATCH)
+        if not stream.tested[self.first :].any():
+            raise ConfigError(
+                f"training: expected, among the latest tenth of the events, likes of users who liked something before, "
+                f"found none among {len(stream) - self.first:,}; positive: {stream.rule}"
+            )
         if runs < 2:
             raise ConfigError(
                 f"training: expected users who liked several items with a text, found {len(self.item):,} such likes "
@@ -83,7 +90,7 @@ class TasteTask:
 
     def validate(self) -> Figures:
         found = next_liked(self._vectors(), self.stream, self.first)
-        return {"ndcg": float(found.ndcg.mean()) if len(found.ndcg) else 0.0, "tests": len(found.ndcg)}
+        return {"ndcg": float(found.ndcg.mean()), "tests": len(found.ndcg)}
 
     def _vectors(self) -> npt.NDArray[np.float32]:
         means = self.corpus.means()
@@ -101,6 +108,6 @@ def info_nce(vectors: Any, together: Any, log_share: Any) -> Any:
     """
     scores = vectors @ vectors.T / TEMPERATURE - log_share
     others = (together == 0).fill_diagonal_(False)
-    against = scores.masked_fill(~others, -torch.inf).logsumexp(1, keepdim=True)
+    against = scores.masked_fill(~others, LEAST).logsumexp(1, keepdim=True)
     losses = torch.logaddexp(scores, against) - scores
-    return (losses * together).sum() / together.sum()
+    return (losses * together).sum() / together.sum().clamp(min=1.0)

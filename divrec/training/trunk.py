@@ -1,6 +1,5 @@
 """A BERT to be trained on: its lower layers may stay as they are, its upper ones may be left out. Imports torch."""
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from divrec.errors import ConfigError, EncoderError
 from divrec.text.locate import TOKENIZER_FILES, locate
 from divrec.text.onednn import has_bfloat16
 from divrec.text.prefix import usual_prefix, write_prefix
+from divrec.text.torch_network import sizes_of
 from divrec.text.transformer import CHARACTERS_PER_TOKEN, batches, read_tokenizer
 from divrec.training.augment import augment, synonyms
 
@@ -44,9 +44,10 @@ class Trunk(nn.Module):  # type: ignore[misc]  # mypy does not follow torch
     ) -> None:
         super().__init__()
         self.device = torch.device(device)
-        self.bfloat16 = self.device.type != "cpu" or has_bfloat16()
+        self.bfloat16 = _multiplies_bfloat16(self.device)
         self._directory, self.prefix = directory, prefix
         self.model = _loaded(directory)
+        self.model.pooler = None  # the encoder takes the mean
         there = len(self.model.encoder.layer)
         kept = there if layers is None else layers
         if not 1 <= kept <= there:
@@ -62,12 +63,11 @@ class Trunk(nn.Module):  # type: ignore[misc]  # mypy does not follow torch
             module.requires_grad_(False)
         self.tokenizer = read_tokenizer(directory)
         self.tokenizer.no_padding()
-        positions = self.model.config.max_position_embeddings - (2 if "roberta" in self.model.config.model_type else 0)
-        self.tokenizer.enable_truncation(min(max_tokens, positions))
-        self.lead = len(self.tokenizer.encode(prefix.rstrip()).ids) - 1
+        sizes = sizes_of(self.model)
+        self.tokenizer.enable_truncation(min(max_tokens, sizes.positions))
+        self.lead = max(0, len(self.tokenizer.encode(prefix.rstrip()).ids) - 1)
         """Tokens at the front of a text that are not its own."""
-        self.pad = int(self.model.config.pad_token_id or 0)
-        self.dimensions = int(self.model.config.hidden_size)
+        self.pad, self.dimensions = sizes.pad, sizes.dimensions
         self.to(self.device)
 
     def train(self, mode: bool = True) -> "Trunk":
@@ -122,13 +122,10 @@ class Trunk(nn.Module):  # type: ignore[misc]  # mypy does not follow torch
     def save(self, directory: Path) -> None:
         """As a directory that ``encoder.model`` accepts."""
         directory.mkdir(parents=True)
-        self.model.pooler = None  # the encoder takes the mean, and this one was never trained
         self.model.save_pretrained(directory)
         for pattern in (*TOKENIZER_FILES, "tokenizer_config.json", "special_tokens_map.json"):
             for file in self._directory.glob(pattern):
                 shutil.copy(file, directory / file.name)
-        config = directory / "config.json"
-        config.write_text(json.dumps(json.loads(config.read_text("utf-8")), indent=2), "utf-8")
         write_prefix(directory, self.prefix)
 
 
@@ -146,7 +143,7 @@ def start(
         return model.name, Trunk(
             model.directory, prefix=prefix, max_tokens=max_tokens, layers=layers, frozen=frozen, device=config.device
         )
-    except RuntimeError as error:  # what torch says of devices that are not there
+    except (RuntimeError, AssertionError) as error:  # what torch says of devices that are not there
         raise ConfigError(f"training: expected a device that torch knows, got {config.device!r}: {error}") from error
 
 
@@ -154,17 +151,24 @@ class Corpus:
     """Texts, and what the trunk makes of them. What frozen layers make is made once, if it fits into memory.
 
     ``augmented``: those that are learned from are said a little differently every time (``divrec.training.augment``).
+    Not ``kept``: no text will be read twice as it stands.
     """
 
     def __init__(
-        self, trunk: Trunk, texts: Sequence[str], told: Told = lambda *_: None, *, augmented: bool = False
+        self,
+        trunk: Trunk,
+        texts: Sequence[str],
+        told: Told = lambda *_: None,
+        *,
+        augmented: bool = False,
+        kept: bool = True,
     ) -> None:
         self.trunk, self.ids = trunk, trunk.tokens(texts)
         self.vocabulary = np.unique(np.concatenate([ids[trunk.lead : -1] for ids in self.ids]))
         self._words = synonyms(self.vocabulary, trunk.embeddings(self.vocabulary)) if augmented else None
         self._below: list[Tensor] = []
         held = 4 * trunk.dimensions * sum(map(len, self.ids))
-        if trunk.frozen > 0 and held <= KEPT_BYTES:
+        if kept and trunk.frozen > 0 and held <= KEPT_BYTES:
             self._keep(told)
 
     def _keep(self, told: Told) -> None:
@@ -215,6 +219,12 @@ def mean(hidden: Tensor, mask: Tensor) -> Tensor:
     """float32[n, d] of ``hidden[n, l, d]`` where ``mask[n, l]`` is true."""
     weights = mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden * weights).sum(1) / weights.sum(1)
+
+
+def _multiplies_bfloat16(device: Any) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return device.type == "cpu" and has_bfloat16()
 
 
 def _loaded(directory: Path) -> Any:

@@ -71,10 +71,10 @@ def mlm(
     texts = [one.text for one in found]
     split = by_time([one.ts for one in found], texts, seed=seed)
 
-    def made(trunk: "Trunk", told: "Told") -> "Task":
+    def made(trunk: "Trunk", _: "Told") -> "Task":
         from divrec.training.mlm import MlmTask
 
-        return MlmTask(trunk, texts, split, told)
+        return MlmTask(trunk, texts, split)
 
     plan = {"epochs": epochs, "rate": rate, "patience": patience, "seed": seed}
     _run(settings, made, out, about, plan, from_, layers, frozen, max_tokens, device)
