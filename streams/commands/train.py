@@ -31,7 +31,9 @@ Frozen = Annotated[
 Epochs = Annotated[int, typer.Option(min=1, help="At most; it ends earlier when validation gets no better.")]
 Rate = Annotated[float, typer.Option(min=1e-9, max=1.0, help="The highest learning rate.")]
 Patience = Annotated[int, typer.Option(min=1, help="Epochs without a better validation before it ends.")]
-MaxTokens = Annotated[int, typer.Option(min=8, max=8192, help="Longer texts are cut, to be trained on.")]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=8, max=8192, help="Longer texts are cut; default: encoder.max_tokens.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of all that is drawn.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, …; default: encoder.device.")]
 Augment = Annotated[
@@ -52,7 +54,7 @@ def mlm(
     epochs: Epochs = 3,
     rate: Rate = 1e-4,
     patience: Patience = 2,
-    max_tokens: MaxTokens = 128,
+    max_tokens: MaxTokens = None,
     seed: Seed = 0,
     device: Device = None,
     config: ConfigFile = None,
@@ -97,7 +99,7 @@ def rating(
     epochs: Epochs = 5,
     rate: Rate = 1e-4,
     patience: Patience = 2,
-    max_tokens: MaxTokens = 128,
+    max_tokens: MaxTokens = None,
     seed: Seed = 0,
     device: Device = None,
     config: ConfigFile = None,
@@ -150,7 +152,7 @@ def taste(
     epochs: Epochs = 5,
     rate: Rate = 2e-4,
     patience: Patience = 2,
-    max_tokens: MaxTokens = 64,
+    max_tokens: MaxTokens = None,
     seed: Seed = 0,
     device: Device = None,
     config: ConfigFile = None,
@@ -215,7 +217,7 @@ def _run(
     from_: str | None,
     layers: int | None,
     frozen: int | None,
-    max_tokens: int,
+    max_tokens: int | None,
     device: str | None,
 ) -> None:
     from rich.console import Console
@@ -232,8 +234,9 @@ def _run(
         encoder = encoder.model_copy(update={"model": from_})
     if device is not None:
         encoder = encoder.model_copy(update={"device": device})
-    name, trunk = start(encoder, layers=layers, frozen=frozen, max_tokens=max_tokens, seed=plan["seed"])
-    about |= {"from": name, "prefix": trunk.prefix, "max_tokens": max_tokens, "kept": [trunk.layers, trunk.frozen]}
+    tokens = encoder.max_tokens if max_tokens is None else max_tokens
+    name, trunk = start(encoder, layers=layers, frozen=frozen, max_tokens=tokens, seed=plan["seed"])
+    about |= {"from": name, "prefix": trunk.prefix, "max_tokens": tokens, "kept": [trunk.layers, trunk.frozen]}
     text, bar, left = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
     with Progress(text, bar, MofNCompleteColumn(), left, console=Console(stderr=True)) as progress:
         shown = progress.add_task("beginning", total=None)
