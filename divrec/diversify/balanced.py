@@ -39,6 +39,8 @@ WEIGHTS = (2.0, 1.0, 2.0)
 the more of it is distance."""
 LEAST_RANGE = np.float32(0.1)
 """A term's range is at least this part of its value: what can hardly be changed must not count more for it."""
+KINDS = 8
+"""Items of as many categories mostly have the same share in each: a logarithm is the dearest thing in here."""
 BETTER = np.float32(1e-5)
 """An exchange must be worth more than rounding."""
 
@@ -130,7 +132,9 @@ def choose(
     covered, present, widest = 0, np.zeros(c, np.int32), 0
     for a in range(c):
         covered += have[a] > 0
+    bare = False
     for i in range(n):
+        bare |= starts[i + 1] == starts[i]
         widest = max(widest, starts[i + 1] - starts[i])
         for e in range(starts[i], starts[i + 1]):
             present[members[e]] = 1
@@ -164,8 +168,9 @@ def choose(
     far = np.zeros((k, n), np.float32)
     sums = np.zeros(n, np.float32)
     base = np.empty(c, np.float32)
-    change = np.empty(c, np.float32)  # of the divergence by one more of a category, as it was computed last
-    share = np.zeros(c, np.float32)  # … with this share
+    # Of the divergence by one more of a category, as it was computed last for an item of so many categories …
+    change = np.empty((c, KINDS), np.float32)
+    share = np.zeros((c, KINDS), np.float32)  # … with this share
     able = free
     reserve = reserve_of(reserved, fixed, k, limits)
     for place in range(begin):
@@ -195,7 +200,7 @@ def choose(
             for i in range(n):
                 able[i] = free[i] and place_of(i, left, limits, reserve) >= 0
         without = diverging(wanted, held, total, base)
-        plain = diverges(wanted, held, total)
+        plain = diverges(wanted, held, total) if bare else without
         share[:] = 0
         best = -1
         best_value = np.float32(0)
@@ -204,16 +209,18 @@ def choose(
             if i < 0 or not able[i] or (at >= 0 and i == old):
                 continue
             value = relevance_weight * gain[i] + pair_weight * sums[i]
-            after = without if starts[i + 1] > starts[i] else plain
+            own = starts[i + 1] - starts[i]
+            after = without if own > 0 else plain
+            kind = min(own, KINDS) - 1
             for e in range(starts[i], starts[i + 1]):
                 a = members[e]
                 if have[a] == 0:
                     value += new_weight
                 if wanted[a] > 0:
-                    if share[a] != shares[e]:
-                        share[a] = shares[e]
-                        change[a] = part(wanted[a], held[a] + shares[e], total + 1) - base[a]
-                    after += change[a]
+                    if share[a, kind] != shares[e]:
+                        share[a, kind] = shares[e]
+                        change[a, kind] = part(wanted[a], held[a] + shares[e], total + 1) - base[a]
+                    after += change[a, kind]
             value -= divergence_weight * after
             if at < 0:
                 value += BETTER
