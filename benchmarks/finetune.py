@@ -1,7 +1,7 @@
 # ruff: noqa: E402
 """Does training a text model on one's own data pay?
 
-    python benchmarks/finetune.py [--only ml-100k|ml-latest-small|words] [--data DIR] [--json OUT]
+    python benchmarks/finetune.py [--only ml-100k|ml-latest-small|mlm|stars] [--data DIR] [--json OUT]
 
 taste: contrastive fine-tuning on the first 60 % of a stream (``divrec train taste``; the last tenth of them chooses the
 epoch), then NDCG@10 of ranking by texts alone (``divrec.training.next_liked``) over the last 40 %: MovieLens 100K with
@@ -10,9 +10,9 @@ first four layers, and the most popular items. Only the top layer is trained, on
 are encoded as the workers do, by default (256 tokens), and with encoder.max_tokens = 32. Warm are tests whose target
 somebody liked within the 60 %, cold all others. Differences with 95 % intervals of a paired bootstrap over users.
 
-words: the model cut to its first four layers. Masked language modelling on Amazon's magazine reviews, its loss on
-held-back ones; their ratings, learned by the top layer from the stock model, with classes balanced, with augmented
-texts, and from what masked language modelling left. Validated on the latest tenth.
+mlm: masked language modelling on Amazon's magazine reviews by the model's first four layers, its loss on held-back
+ones. stars: the ratings of those reviews, learned by the fourth layer from the stock model, with classes balanced, with
+augmented texts, and (not with --only) from what masked language modelling left. Validated on the latest tenth.
 """
 
 import argparse
@@ -58,6 +58,7 @@ DATA = Path(__file__).parents[1].parent / "shared" / "data"
 LEARNED = 0.6
 REDUCED = 4
 TOKENS = 32
+MAGAZINES = "amazon2018_Magazine_Subscriptions_5.jsonl.gz"
 STOCK = EncoderConfig()
 CONSOLE = Console(width=150)
 
@@ -171,26 +172,32 @@ def interval(found: Interval) -> str:
     return f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 
-def words(data: Path, work: Path) -> dict[str, Any]:
-    magazines = [data / "amazon2018_Magazine_Subscriptions_5.jsonl.gz"]
-    with opened(magazines, None, "amazon-reviews") as log:
-        texts, reviews = said(log), rated(log)
+def mlm(data: Path, work: Path) -> dict[str, Any]:
+    with opened([data / MAGAZINES], None, "amazon-reviews") as log:
+        texts = said(log)
     _, trunk = start(STOCK, layers=REDUCED, frozen=0, max_tokens=64, seed=0)
     split = by_time([one.ts for one in texts], [one.text for one in texts])
-    mlm = trained(MlmTask(trunk, [one.text for one in texts], split), Plan(epochs=2, rate=2e-4), work / "read-e5")
+    found = trained(MlmTask(trunk, [one.text for one in texts], split), Plan(epochs=2, rate=2e-4), work / "read-e5")
     table = Table("epoch", "loss, held back", "perplexity", "accuracy", box=SIMPLE_HEAD)
-    table.add_row("by frequency", f"{mlm['data']['valid_loss_of_frequencies']:.3f}")
-    for epoch in mlm["epochs"]:
+    table.add_row("by frequency", f"{found['data']['valid_loss_of_frequencies']:.3f}")
+    for epoch in found["epochs"]:
         cells = [f"{epoch[name]:.3f}" for name in ("valid_loss", "perplexity", "accuracy")]
         table.add_row(str(epoch["epoch"]), *cells)
-    table.title = f"MLM: {mlm['data']['train']:,} texts, {mlm['data']['pieces']:,} pieces, {mlm['cpu_s']:.0f} s of CPU"
+    table.title = (
+        f"MLM: {found['data']['train']:,} texts, {found['data']['pieces']:,} pieces, {found['cpu_s']:.0f} s of CPU"
+    )
     CONSOLE.print(table)
+    return found
 
-    told = [one.text for one in reviews]
-    split = by_time([one.ts for one in reviews], told)
+
+def stars(data: Path, work: Path) -> dict[str, Any]:
+    with opened([data / MAGAZINES], None, "amazon-reviews") as log:
+        ratings = rated(log)
+    told = [one.text for one in ratings]
+    split = by_time([one.ts for one in ratings], told)
     table = Table("", "accuracy", "precision", "recall", "F1", "RMSE", "CPU s", box=SIMPLE_HEAD)
     table.title = f"ratings: {len(split.train):,} learned, {len(split.valid):,} validated on"
-    found: dict[str, Any] = {"mlm": mlm}
+    found: dict[str, Any] = {}
     right = {}
     for row, options, begin in (
         ("stock", {}, STOCK),
@@ -198,8 +205,10 @@ def words(data: Path, work: Path) -> dict[str, Any]:
         ("augmented", {"augmented": True}, STOCK),
         ("after MLM", {}, STOCK.model_copy(update={"model": str(work / "read-e5")})),
     ):
+        if not (begin is STOCK or (work / "read-e5").exists()):
+            continue
         _, trunk = start(begin, layers=REDUCED, frozen=REDUCED - 1, max_tokens=64, seed=0)
-        task = RatingTask(trunk, told, [one.rating for one in reviews], split, **options)
+        task = RatingTask(trunk, told, [one.rating for one in ratings], split, **options)
         results = trained(task, Plan(epochs=3, rate=2e-4), work / f"rating-{row.replace(' ', '-')}")
         right[row] = (task.chances(split.valid).argmax(1) == task.labels[split.valid]).astype(float)
         names_ = ("accuracy", "precision", "recall", "f1", "rmse")
@@ -215,7 +224,7 @@ def words(data: Path, work: Path) -> dict[str, Any]:
     for name, one in classes.items():
         per_class.add_row(name, *(f"{one[key]:.3f}" for key in ("precision", "recall", "f1")), str(one["rows"]))
     CONSOLE.print(per_class)
-    for row in ("augmented", "after MLM"):
+    for row in right.keys() & {"augmented", "after MLM"}:
         gained = paired_bootstrap(right[row] - right["stock"], np.ones(len(right[row]), np.int64))
         CONSOLE.print(f"{row}, accuracy over stock: {interval(gained)}", highlight=False)
         found[row]["over stock"] = gained
@@ -224,7 +233,7 @@ def words(data: Path, work: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=(*LOGS, "words"))
+    parser.add_argument("--only", choices=(*LOGS, "mlm", "stars"))
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--json", type=Path, metavar="OUT")
     options = parser.parse_args()
@@ -236,8 +245,10 @@ def main() -> None:
             if options.only in (None, name):
                 stream, texts = log(options.data)
                 found[name] = taste(name, stream, texts, Plan(epochs=2, rate=2e-4), work)
-        if options.only in (None, "words"):
-            found["words"] = words(options.data, work)
+        if options.only in (None, "mlm"):
+            found["mlm"] = mlm(options.data, work)
+        if options.only in (None, "stars"):
+            found["stars"] = stars(options.data, work)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 

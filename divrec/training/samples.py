@@ -29,8 +29,10 @@ class Rated(NamedTuple):
 def opened(paths: Sequence[Path], columns: Mapping[str, str] | None, preset: str | None) -> Log:
     """The log in ``paths``: of a ``preset``, with ``columns`` (reviews if ``text`` is among them, else items), or of
     our own events. Raises ConfigError."""
-    if columns is None or preset is not None:
-        return open_log(paths, map=None if columns is None else dict(columns), preset=preset, feedback=WIDE)
+    if preset is not None:  # it knows its own scale, and lays it over the one that it is given
+        return open_log(paths, map=None if columns is None else dict(columns), preset=preset)
+    if columns is None:
+        return open_log(paths, feedback=WIDE)
     if "text" in columns:
         return open_log(paths, map=NOBODY | dict(columns), feedback=WIDE)
     return open_log([], items=paths, items_map=dict(columns), feedback=WIDE)

@@ -1,6 +1,7 @@
 """What is drawn, split, weighed and measured, without torch."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from divrec.training.classes import class_metrics, class_weights
 from divrec.training.likes import co_liked, windows
 from divrec.training.masking import mask
 from divrec.training.next_liked import next_liked
+from divrec.training.samples import opened, rated
 from divrec.training.schedule import factor
 from divrec.training.split import by_time
 
@@ -97,6 +99,18 @@ def test_windows_are_runs_of_one_user(likes: list[tuple[int, int]], size: int) -
     if runs:
         items, together = co_liked(runs)
         assert (together == together.T).all() and not together.diagonal().any() and len(items) == len(together)
+
+
+def test_ratings_are_those_of_the_log(tmp_path: Path) -> None:
+    lines = [f'{{"overall": {n}.0, "reviewText": "said {n}", "reviewerID": "u", "asin": "a"}}' for n in (1, 3, 5)]
+    amazon = tmp_path / "reviews.jsonl"
+    amazon.write_text("\n".join(lines))
+    with opened([amazon], None, "amazon-reviews") as log:
+        assert [one.rating for one in rated(log)] == [1.0, 3.0, 5.0]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("label,review\ntrue,good\nfalse,bad\n")
+    with opened([labels], {"text": "review", "rating": "label"}, None) as log:
+        assert [(one.text, one.rating) for one in rated(log)] == [("good", 1.0), ("bad", 0.0)]
 
 
 def toy_stream(likes: list[tuple[int, int]], items: int) -> Stream:
