@@ -51,5 +51,10 @@ class Asks(NamedTuple):
     now: npt.NDArray[np.int64]
     k: Ids
     diversity: Floats
+    keywords: npt.NDArray[np.uint32]
+    """Hashes of the users' keywords."""
+    lifts: Floats
+    """Their lifts."""
+    keyword_starts: Ids
     repeats: bool
     """Items of the history may be recommended again."""

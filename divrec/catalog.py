@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from divrec.categories import ItemCategories, Numbers
 from divrec.events import Item
 from divrec.interest.keywords import TERMS_PER_EVENT
+from divrec.interest.lift import packed_words
 from divrec.items import ItemIndex, grown, hash64
 from divrec.retrieve.cells import Cells
 from divrec.retrieve.nearest import Ids, Space, Vectors, encode_code, nearest
@@ -43,6 +44,8 @@ class CatalogArrays(NamedTuple):
     """int32[items, n], -1 behind the last."""
     space: Space
     newest: Ids
+    words: npt.NDArray[np.uint32]
+    """Hashes of what each item says about interests, [items, TERMS_PER_EVENT], 0 behind the last."""
 
 
 class Catalog:
@@ -65,6 +68,7 @@ class Catalog:
         """Without the text of the description: it can be long, and only the encoder reads it."""
         self.words: list[tuple[str, ...]] = []
         """What each item says about interests: its categories and its most telling terms."""
+        self.word_hashes: npt.NDArray[np.uint32] = np.zeros((0, TERMS_PER_EVENT), np.uint32)
         self.categories = ItemCategories()
         self.hidden: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         """Withdrawn: never in a slate."""
@@ -96,6 +100,7 @@ class Catalog:
         self.categories.resize(capacity)
         self.rules.resize(capacity)
         self.near = grown(self.near, capacity)
+        self.word_hashes = grown(self.word_hashes, capacity)
         self.hidden = grown(self.hidden, capacity)
         self.listed = grown(self.listed, capacity)
         self.ts = grown(self.ts, capacity)
@@ -157,6 +162,8 @@ class Catalog:
         self._described_bytes -= _bytes_of(self.descriptions[index], self.words[index])
         words = words_of(item) if item else ()
         self.descriptions[index], self.words[index] = item, words
+        self.word_hashes[index] = 0
+        self.word_hashes[index, : len(words)] = np.frombuffer(packed_words(words), "<u4")
         self.categories.put(index, item.categories if item else ())
         self.rules.put(index, item)
         self._described_bytes += _bytes_of(item, words)
@@ -265,7 +272,15 @@ class Catalog:
         return Space(self.vectors, self._cells.arrays, self.near[: len(self.items.ids)])
 
     def arrays(self) -> CatalogArrays:
-        return CatalogArrays(self.hidden, self.ts, self.vectors, self.categories.numbers, self._space(), self.newest())
+        return CatalogArrays(
+            self.hidden,
+            self.ts,
+            self.vectors,
+            self.categories.numbers,
+            self._space(),
+            self.newest(),
+            self.word_hashes,
+        )
 
     def rule_arrays(self) -> RuleArrays:
         return self.rules.arrays(self.listed, self.ts)
@@ -286,7 +301,16 @@ class Catalog:
         return self._newest
 
     def sizes(self) -> dict[str, int]:
-        arrays = (self.hidden, self.listed, self.near, self.ts, self.has_vector, self.vectors, self._raw)
+        arrays = (
+            self.hidden,
+            self.listed,
+            self.near,
+            self.ts,
+            self.has_vector,
+            self.vectors,
+            self._raw,
+            self.word_hashes,
+        )
         return {
             "catalog_items": self._count,
             "catalog_items_bound": self.max_items,

@@ -9,6 +9,7 @@ from itertools import accumulate, chain
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from msgspec.structs import replace
 
 from divrec.asks import EXCLUDED, HABITUAL, HISTORY, LISTS, OLDER, REJECTED, SHOWN, Asks, Floats, Ids
@@ -21,7 +22,7 @@ from divrec.events import Click, Event, Item, ItemVector, Request, Review, Slate
 from divrec.explain.reasons import reasons
 from divrec.interest.categories import CATEGORY_HISTORY
 from divrec.interest.keywords import TERMS_PER_EVENT, faded, learn_keywords
-from divrec.interest.lift import Lifts, packed_words
+from divrec.interest.lift import Lifts, lifts_of, packed_words
 from divrec.interest.vectors import INTEREST_HISTORY, REVIEW_DECAY
 from divrec.items import ItemIndex, hash64
 from divrec.model import DAY_MS, Model
@@ -525,8 +526,17 @@ class Engine:
             np.array([ask.now for ask in asks], np.int64),
             sizes,
             np.array(diversity, np.float32),
+            *self._keyword_lifts(asks),
             slate.allow_repeats,
         )
+
+    def _keyword_lifts(self, asks: Sequence[Ask]) -> tuple[npt.NDArray[np.uint32], Floats, Ids]:
+        held = [ask.profile.keywords for ask in asks]
+        hashes = np.frombuffer(packed_words(chain.from_iterable(held)), np.uint32)
+        weights = np.fromiter(chain.from_iterable(own.values() for own in held), np.float64, len(hashes))
+        starts = np.array([0, *accumulate(map(len, held))], np.int32)
+        fades = np.array([faded(ask.profile.keywords_ts, ask.now, self._keyword_half_life) for ask in asks])
+        return hashes, lifts_of(hashes, weights, starts, fades, self.model.words.counts), starts
 
     def sizes(self) -> dict[str, int]:
         staged = {

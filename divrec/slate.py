@@ -55,6 +55,7 @@ _SOURCE_OF: dict[str, str] = {
     "factors": "item_neighbour",
     "trending": "popular_now",
     "habit": "repeat",
+    "keyword": "content",
 }
 SOURCE_OF: Ids = np.array([SOURCES.index(_SOURCE_OF.get(signal, signal)) for signal in SIGNALS], np.int32)
 """The source that each signal belongs to."""

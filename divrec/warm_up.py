@@ -16,7 +16,7 @@ def warm_up(config: Config) -> None:
     engine = Engine(config)
     random = np.random.default_rng(0)
     for n in range(20):
-        engine.put_item(Item(item_id=str(n), title="item", ts=1))
+        engine.put_item(Item(item_id=str(n), title="item", categories=["any"], ts=1))
         vector = random.normal(size=DIMENSIONS).astype(np.float32)
         engine.put_vector(ItemVector(item_id=str(n), model=config.encoder.model, vector=pack_vector(vector)))
     for user in range(2):  # the second turns to items that are known: that is a lesson for the blend

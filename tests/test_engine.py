@@ -65,7 +65,7 @@ def test_a_slate_of_k_items_and_none_at_0() -> None:
 
 
 def test_a_new_item_is_found_by_its_vector_alone() -> None:
-    engine = with_items(200, Config(slate={"fresh_days": 0.001}), ts=NOW - DAY_MS, vectors=True)
+    engine = with_items(200, Config(slate={"fresh_days": 0.001}), ts=NOW - DAY_MS, vectors=True, words=False)
     profile = clicked(engine, Profile("u", 0), "i7", action="like").profile
     near = unit(7) + 0.2 * unit(1_000)
     engine.put_item(Item(item_id="new", ts=1))

@@ -19,6 +19,7 @@ from divrec.interest.keywords import Keywords
 
 Hashes = npt.NDArray[np.uint32]
 Doubles = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
 
 PRIOR = 0.5
 BUCKETS = 2**18
@@ -32,7 +33,7 @@ def word_hash(word: str) -> int:
 
 def packed_words(words: Iterable[str]) -> bytes:
     """Their hashes, uint32 little-endian, in their order."""
-    return np.fromiter(map(word_hash, words), "<u4").tobytes()
+    return np.fromiter(map(zlib.crc32, map(str.encode, words)), "<u4").tobytes()
 
 
 class WordCounts:
@@ -97,3 +98,19 @@ def count_words(counts: Doubles, words: Hashes, lengths: npt.NDArray[np.int64], 
             counts[words[at] % BUCKETS] += weights[n]
             counts[-1] += weights[n]
             at += 1
+
+
+@compiled
+def lifts_of(
+    hashes: Hashes, weights: Doubles, starts: npt.NDArray[np.int32], fades: Doubles, counts: Doubles
+) -> Floats:
+    """The lift of each keyword of several users: those of user n are ``[starts[n], starts[n + 1])``."""
+    out = np.empty(len(hashes), np.float32)
+    for n in range(len(fades)):
+        total = 0.0
+        for at in range(starts[n], starts[n + 1]):
+            total += weights[at] * fades[n]
+        for at in range(starts[n], starts[n + 1]):
+            share = counts[hashes[at] % BUCKETS] / counts[-1] if len(counts) > 0 else 0.0
+            out[at] = np.log((weights[at] * fades[n] + PRIOR) / (total * share + PRIOR))
+    return out

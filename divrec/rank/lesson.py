@@ -50,7 +50,7 @@ def lessons(
         if len(others) == 0 or not shown(asks, n, chosen[n : n + 1], catalog, fingerprints)[0]:
             continue
         count, may = candidates(asks, n, space, fresh_ms, model, catalog, fingerprints)
-        places = describe(asks, n, space, np.append(chosen[n : n + 1], others), model, count)
+        places = describe(asks, n, space, np.append(chosen[n : n + 1], others), model, catalog, count)
         held = max(count, places.max() + 1)
         release(space, held)
         low, factor = scales(space.signals, may)

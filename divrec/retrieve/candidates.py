@@ -32,6 +32,7 @@ from divrec.retrieve.signals import (
     FRESH,
     HABIT,
     ITEM_ITEM,
+    KEYWORD,
     LIKED_ITEM,
     LINEAR,
     POPULAR_EVER,
@@ -188,6 +189,7 @@ def retrieve(asks: Asks, n: int, space: Candidates, fresh_ms: float, model: Mode
         if 0 <= age <= fresh_ms:
             space.signals[at, FRESH] = 2.0 ** (-3.0 * age / fresh_ms)
     _describe(space, 0, count, model, history, liked)
+    _keywords(asks, n, space, 0, count, catalog)
     return count
 
 
@@ -205,7 +207,7 @@ def add_wanted(
     """Put the items that rules want into ``space``, which holds ``count``; how many it then holds."""
     if len(wanted) == 0:
         return count
-    places = describe(asks, n, space, wanted, model, count)
+    places = describe(asks, n, space, wanted, model, catalog, count)
     begin, end = asks.starts[HISTORY, n], asks.starts[HISTORY, n + 1]
     history, feedback = asks.items[begin:end], asks.values[begin:end]
     begin, end = asks.starts[REJECTED, n], asks.starts[REJECTED, n + 1]
@@ -227,7 +229,9 @@ def add_wanted(
 
 
 @compiled
-def describe(asks: Asks, n: int, space: Candidates, items: Ids, model: ModelArrays, count: int) -> Ids:
+def describe(
+    asks: Asks, n: int, space: Candidates, items: Ids, model: ModelArrays, catalog: CatalogArrays, count: int
+) -> Ids:
     """The positions of ``items`` in ``space``, which holds ``count``; what is no candidate is described like one."""
     places = np.empty(len(items), np.int32)
     held = count
@@ -236,6 +240,7 @@ def describe(asks: Asks, n: int, space: Candidates, items: Ids, model: ModelArra
         held = max(held, places[i] + 1)
     begin, end = asks.starts[HISTORY, n], asks.starts[HISTORY, n + 1]
     _describe(space, count, held, model, asks.items[begin:end], asks.liked[begin:end])
+    _keywords(asks, n, space, count, held, catalog)
     return places
 
 
@@ -340,6 +345,37 @@ def _linear(out: Weights, history: Ids, core: Ids, weights: Weights) -> None:
             strength = LINEAR_RECENCY[q]
             for j in range(size):
                 out[j] += strength * row[j]
+
+
+@compiled
+def _keywords(asks: Asks, n: int, space: Candidates, begin: int, end: int, catalog: CatalogArrays) -> None:
+    """The mean lift of the words of the items from position ``begin`` on, before ``end``; other words have none."""
+    first, behind = asks.keyword_starts[n], asks.keyword_starts[n + 1]
+    if first == behind:
+        return
+    size = 16
+    while size < 4 * (behind - first):
+        size *= 2
+    hashes, lifts, last = np.zeros(size, np.uint32), np.zeros(size, np.float32), np.int64(size - 1)
+    for i in range(first, behind):  # to the first free place
+        place = np.int64(asks.keywords[i]) & last
+        while hashes[place] != 0 and hashes[place] != asks.keywords[i]:
+            place = (place + 1) & last
+        hashes[place], lifts[place] = asks.keywords[i], asks.lifts[i]
+    for at in range(begin, end):
+        words = catalog.words[space.rows[at]]
+        total = np.float32(0)
+        count = 0
+        while count < len(words) and words[count] != 0:
+            place = np.int64(words[count]) & last
+            while hashes[place] != 0:
+                if hashes[place] == words[count]:
+                    total += lifts[place]
+                    break
+                place = (place + 1) & last
+            count += 1
+        if count > 0:
+            space.signals[at, KEYWORD] = total / np.float32(count)
 
 
 @compiled

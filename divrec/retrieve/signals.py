@@ -16,6 +16,7 @@ SIGNALS = (
     "repeat",
     "habit",
     "fresh",
+    "keyword",
 )
 (
     ITEM_ITEM,
@@ -33,6 +34,7 @@ SIGNALS = (
     REPEAT,
     HABIT,
     FRESH,
+    KEYWORD,
 ) = range(len(SIGNALS))
 WIDTH = 16
 """Columns of a row of signals: it fills a cache line, and those after the signals are 0."""

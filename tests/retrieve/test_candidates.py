@@ -9,7 +9,9 @@ import pytest
 from divrec.config import Config
 from divrec.deltas import Delta, ModelLogRecord
 from divrec.engine import Ask, Engine
-from divrec.events import Item
+from divrec.events import Click, Item
+from divrec.interest.keywords import faded
+from divrec.interest.lift import Lifts, packed_words
 from divrec.profile import Profile
 from divrec.retrieve.candidates import describe, release, retrieve
 from divrec.retrieve.signals import (
@@ -18,6 +20,7 @@ from divrec.retrieve.signals import (
     FRESH,
     HABIT,
     ITEM_ITEM,
+    KEYWORD,
     LIKED_ITEM,
     POPULAR_EVER,
     POPULAR_NOW,
@@ -70,10 +73,34 @@ def signals(
     found = {engine.items.id(row): space.signals[at].copy() for at, row in enumerate(space.rows[:count])}
     assert len(found) == count, "each candidate once"
     known = space.rows[:count][::-1].copy()
-    assert describe(asks, 0, space, known, model, count).tolist() == list(range(count))[::-1]
+    assert describe(asks, 0, space, known, model, catalog, count).tolist() == list(range(count))[::-1]
     release(space, count)
     assert not space.slots.any(), "the space is clean for the next"
     return found
+
+
+def test_the_keyword_signal_is_the_mean_lift_of_an_items_words() -> None:
+    engine, _ = learned()
+    for n in range(30):
+        engine.put_item(Item(item_id=f"i{n}", categories=[f"c{n % 3}"], terms=[f"t{n % 4}", "any"] if n % 5 else []))
+    profile = profile_of(["i1"], [1.0])
+    for n in (1, 4, 8):
+        observed = engine.observe(profile, Click(user_id="u", item_id=f"i{n}", action="like", ts=NOW), f"{n}", n)
+        profile = observed.profile
+        assert observed.delta is not None
+        engine.apply(ModelLogRecord(1, [observed.delta]), n)
+    engine.model.words.add([packed_words(["any", "c1", "other"])], [9.0])
+    asks, space = engine.pack([Ask(profile, NOW)]), engine.side_by_side.spaces[0].space
+    count = retrieve(asks, 0, space, 30.0 * DAY, engine.model.arrays(), engine.catalog.arrays())
+    lifts = Lifts(profile.keywords, faded(profile.keywords_ts, NOW, 90.0 * DAY), engine.model.words)
+    seen = set()
+    for at, row in enumerate(space.rows[:count]):
+        words = engine.catalog.words[row]
+        expected = sum(lifts.lift(word) for word in words if word in profile.keywords) / len(words) if words else 0.0
+        assert space.signals[at, KEYWORD] == pytest.approx(expected, rel=1e-5, abs=1e-7)
+        seen.add(round(expected, 6))
+    release(space, count)
+    assert len(seen) > 3
 
 
 def test_signals_are_the_formulas() -> None:
