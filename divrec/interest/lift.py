@@ -24,6 +24,8 @@ Floats = npt.NDArray[np.float32]
 PRIOR = 0.5
 BUCKETS = 2**18
 """Words that share one share a count: of 100,000 words one in three, nearly all of them rare."""
+REMEMBERED = 2**16
+"""Words whose hashes are kept at hand, some 13 MB."""
 
 
 def word_hash(word: str) -> int:
@@ -31,9 +33,22 @@ def word_hash(word: str) -> int:
     return zlib.crc32(word.encode())
 
 
+class _Packed(dict[str, bytes]):
+    """Hashes of the words met lately: the same come again with every slate."""
+
+    def __missing__(self, word: str) -> bytes:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        self[word] = packed = word_hash(word).to_bytes(4, "little")
+        return packed
+
+
+_packed = _Packed()
+
+
 def packed_words(words: Iterable[str]) -> bytes:
     """Their hashes, uint32 little-endian, in their order."""
-    return np.fromiter(map(zlib.crc32, map(str.encode, words)), "<u4").tobytes()
+    return b"".join(map(_packed.__getitem__, words))
 
 
 class WordCounts:
