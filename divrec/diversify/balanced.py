@@ -170,7 +170,8 @@ def choose(
     base = np.empty(c, np.float32)
     # Of the divergence by one more of a category, as it was computed last for an item of so many categories …
     change = np.empty((c, KINDS), np.float32)
-    share = np.zeros((c, KINDS), np.float32)  # … with this share
+    share = np.zeros((c, KINDS), np.float32)  # … with this share …
+    known, known_total = np.full(c, np.float32(-1)), np.float32(-1)  # … when the slate held this
     able = free
     reserve = reserve_of(reserved, fixed, k, limits)
     for place in range(begin):
@@ -201,7 +202,11 @@ def choose(
                 able[i] = free[i] and place_of(i, left, limits, reserve) >= 0
         without = diverging(wanted, held, total, base)
         plain = diverges(wanted, held, total) if bare else without
-        share[:] = 0
+        for a in range(c):
+            if total != known_total or held[a] != known[a]:
+                share[a] = 0
+                known[a] = held[a]
+        known_total = total
         best = -1
         best_value = np.float32(0)
         for at in range(-1, n):
@@ -261,12 +266,13 @@ def distance(vectors: Floats, inverse: Floats, picked: Positions) -> np.float32:
     k, d = len(picked), vectors.shape[1]
     if k < 2:
         return np.float32(0)
+    sums = np.zeros(d, np.float32)
+    for i in picked:
+        for a in range(d):
+            sums[a] += vectors[i, a] * inverse[i]
     squares = np.float32(0)
     for a in range(d):
-        total = np.float32(0)
-        for i in picked:
-            total += vectors[i, a] * inverse[i]
-        squares += total * total
+        squares += sums[a] * sums[a]
     for i in picked:
         squares -= inverse[i] > 0
     return np.float32(1 - squares / (k * (k - 1)))
