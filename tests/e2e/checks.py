@@ -93,7 +93,8 @@ def check_dead_letters(letters: list[Message], awaited: Expected) -> None:
 def check_counts(model_log: list[Message], fresh: Replica, awaited: Expected) -> None:
     """The log holds the expected deltas, first occurrences in order; a replica counted each once.
 
-    A delta that is made again after a crash brings another lesson, of the model as it is then: the first one counts.
+    A delta that is made again after a crash brings another lesson and verdict, of the model as it is then: the first
+    ones count.
     """
     logged: dict[Position, Delta] = {}
     order: dict[int, list[int]] = defaultdict(list)
@@ -102,7 +103,7 @@ def check_counts(model_log: list[Message], fresh: Replica, awaited: Expected) ->
         for delta in record.deltas:
             if (record.partition, delta.offset) not in logged:
                 order[record.partition].append(delta.offset)
-            untaught = replace(delta, lesson=b"")
+            untaught = replace(delta, lesson=b"", verdict=b"")
             assert logged.setdefault((record.partition, delta.offset), untaught) == untaught
     assert all(before < after for offsets in order.values() for before, after in pairwise(offsets))
     differing = [position for position, delta in awaited.deltas.items() if logged.get(position) != delta]
