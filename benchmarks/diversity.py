@@ -28,13 +28,12 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 from numpy.typing import NDArray
-from ranking import DATA, ml_100k, ml_latest_small
+from ranking import DATA, ml_100k, ml_latest_small, named_log
 from rich.console import Console
 from rich.progress import track
 
 from divrec.config import Config, SlateConfig
-from divrec.data.log import Log, open_log
-from divrec.data.mapping import parse_map
+from divrec.data.log import Log
 from divrec.diversify.balanced import DIVERSITY, balanced
 from divrec.engine import Ask
 from divrec.evaluate.categories import Categories
@@ -42,7 +41,7 @@ from divrec.evaluate.content import Content
 from divrec.evaluate.engine_rankers import EngineLearner
 from divrec.evaluate.prequential import evaluate
 from divrec.evaluate.ranker import Interaction, Learner, Past
-from divrec.evaluate.stream import WIDE, Stream, read_stream
+from divrec.evaluate.stream import Stream, read_stream
 from divrec.events import Item
 from divrec.metrics.bootstrap import Interval, paired_bootstrap
 from divrec.metrics.calibration import SMOOTHING, calibration
@@ -313,13 +312,7 @@ def main() -> None:
     console = Console(stderr=True)
     logs: dict[str, Log] = {}
     if asked.data:
-        logs[asked.data[0].name] = open_log(
-            asked.data,
-            map=parse_map(asked.map) if asked.map else None,
-            items=asked.items or [],
-            items_map=parse_map(asked.items_map) if asked.items_map else None,
-            feedback=WIDE,
-        )
+        logs[asked.data[0].name] = named_log(asked)
     elif DATA.is_dir():
         logs = {"ml-100k": ml_100k(), "ml-latest-small": ml_latest_small()}
     else:

@@ -32,20 +32,18 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 import numpy.typing as npt
-from ranking import DATA, ml_latest_small
+from ranking import DATA, ml_latest_small, named_log
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from divrec.config import Config, WorkerConfig
-from divrec.data.log import open_log
-from divrec.data.mapping import parse_map
 from divrec.deltas import ModelLogRecord
 from divrec.engine import Ask, Engine
 from divrec.evaluate.categories import Categories
 from divrec.evaluate.engine_rankers import evaluated
-from divrec.evaluate.stream import WIDE, Ids, Stream, read_stream
+from divrec.evaluate.stream import Ids, Stream, read_stream
 from divrec.events import Click, Item
 from divrec.metrics.category_coverage import count_distinct
 from divrec.metrics.hits import hits
@@ -241,13 +239,7 @@ def main() -> None:
     asked = arguments()
     console = Console(stderr=True)
     if asked.data:
-        log = open_log(
-            asked.data,
-            map=parse_map(asked.map) if asked.map else None,
-            items=asked.items or [],
-            items_map=parse_map(asked.items_map) if asked.items_map else None,
-            feedback=WIDE,
-        )
+        log = named_log(asked)
     elif DATA.is_dir():
         log = ml_latest_small()
     else:

@@ -80,6 +80,17 @@ def complete_journey() -> Log:
     )
 
 
+def named_log(asked: argparse.Namespace) -> Log:
+    """The log that `--data`, `--map`, `--items` and `--items-map` name."""
+    return open_log(
+        asked.data,
+        map=parse_map(asked.map) if asked.map else None,
+        items=asked.items or [],
+        items_map=parse_map(asked.items_map) if asked.items_map else None,
+        feedback=WIDE,
+    )
+
+
 def measure(
     name: str, stream: Stream, described: Mapping[str, Item], models: list[str], among: dict[str, Any], console: Console
 ) -> Evaluation:
@@ -130,6 +141,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", help="another log")
     parser.add_argument("--map", help="its columns")
+    parser.add_argument("--items", type=Path, nargs="+", help="its items, with their categories")
+    parser.add_argument("--items-map", help="their columns")
     parser.add_argument("--complete-journey", action="store_true")
     parser.add_argument("--repeats", action="store_true", help="keep repeated events")
     parser.add_argument("--limit", type=int, help="only the first events")
@@ -144,7 +157,7 @@ def main() -> None:
     console = Console(stderr=True)
     logs: dict[str, Log] = {}
     if asked.data:
-        logs[asked.data[0].name] = open_log(asked.data, map=parse_map(asked.map) if asked.map else None, feedback=WIDE)
+        logs[asked.data[0].name] = named_log(asked)
     if asked.complete_journey:
         logs["Complete Journey"] = complete_journey()
     if not logs:
