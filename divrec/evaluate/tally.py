@@ -24,6 +24,7 @@ from divrec.metrics.popularity import percentiles, popularity, popularity_lift
 from divrec.metrics.precision import f1, precision, recall
 from divrec.metrics.serendipity import serendipity
 from divrec.metrics.unexpectedness import unexpected
+from divrec.model import DAY_MS
 
 CHUNK = 1_024
 """Tests that are summed up at once."""
@@ -35,7 +36,6 @@ HISTORY = 20
 """The user's last items, which slates are compared with."""
 FRESH_DAYS = 30.0
 """An item counts as fresh for so long after its first event."""
-DAY_MS = 86_400_000
 ACCURACY = ("precision", "recall", "f1", "hr", "ndcg", "mrr")
 CURVES = ("hr", "ndcg")
 
