@@ -461,7 +461,8 @@ class Engine:
         looked_at = REPEATED if slate.allow_repeats else QUERY_HISTORY
         consumed: list[bytes] = []
         own_items = self.config.rules.own_items
-        contexts, learned = [_context(ask) for ask in asks], self._learned_diversity()
+        contexts = [_context(ask) for ask in asks]
+        learned = self._learned_diversity() if any(ask.diversity is None for ask in asks) else []
         diversity = [
             learned[context] if ask.diversity is None else ask.diversity
             for ask, context in zip(asks, contexts, strict=True)
